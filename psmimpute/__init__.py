@@ -1,0 +1,1 @@
+"""Multiple imputation of mixed-type tables with deep generative pattern-set mixtures."""

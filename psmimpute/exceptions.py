@@ -1,0 +1,77 @@
+"""Errors and warnings raised by psmimpute.
+
+Every error is a :class:`PSMError`, every warning a :class:`PSMWarning`, so a caller can
+catch or silence the whole package, or one cause of trouble by name.
+"""
+
+
+class PSMError(Exception):
+    """Base class of the errors of psmimpute."""
+
+
+class SchemaError(PSMError, ValueError):
+    """A table or a column cannot be modelled as asked."""
+
+
+class SupportError(PSMError, ValueError):
+    """An observed value lies outside the support of its column's kind."""
+
+
+class ConfigError(PSMError, ValueError):
+    """An option has a value that it cannot have."""
+
+
+class NotFittedError(PSMError, RuntimeError):
+    """An imputer was asked for what it only knows once it is fitted."""
+
+
+class TrainingError(PSMError, RuntimeError):
+    """Training could not be brought to an end."""
+
+
+class TrainingInterruptedError(TrainingError):
+    """Training was stopped by the user; nothing was imputed."""
+
+
+class ImputationError(PSMError, ValueError):
+    """A multiply-imputed data set was asked for what it cannot give."""
+
+
+class PoolingError(PSMError, ValueError):
+    """The analyses cannot be pooled: too few of them, or they do not match."""
+
+
+class StorageError(PSMError, OSError):
+    """A stored model or data set cannot be read or written."""
+
+
+class PSMWarning(UserWarning):
+    """Base class of the warnings of psmimpute."""
+
+
+class NoMissingDataWarning(PSMWarning):
+    """Nothing is missing: every imputation is a copy of the data."""
+
+
+class ConstantColumnWarning(PSMWarning):
+    """A column has one observed value, which is what its gaps are filled with."""
+
+
+class SparseColumnWarning(PSMWarning):
+    """A column, or a level of it, was observed too rarely to be modelled well."""
+
+
+class LowESSWarning(PSMWarning):
+    """Importance weights are so uneven that some rows' draws rest on few samples."""
+
+
+class ConvergenceWarning(PSMWarning):
+    """Training ended before the out-of-bag loss had settled."""
+
+
+class ImproperPoolingWarning(PSMWarning):
+    """Imputations share a member, so the plain Rubin rules understate the variance."""
+
+
+class PoolingWarning(PSMWarning):
+    """The analyses could be pooled, with a caveat that the reader should know."""

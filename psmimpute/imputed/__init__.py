@@ -1,0 +1,1 @@
+"""Multiply-imputed data and their analyses. Imports no torch."""

@@ -1,0 +1,132 @@
+"""Running one analysis on each completed frame."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pandas as pd
+
+from psmimpute.exceptions import ImputationError
+
+Analysis = str | Callable[[pd.DataFrame], Any]
+ModelFunction = Callable[..., Any]
+
+
+def as_function(
+    analysis: Analysis, model: ModelFunction | None = None
+) -> Callable[[pd.DataFrame], Any]:
+    """Return an analysis as a function of a completed frame.
+
+    Parameters
+    ----------
+    analysis : str or callable
+        A formula, or already such a function.
+    model : callable, optional
+        For a formula: what is called as ``model(formula, frame)``.
+
+    Returns
+    -------
+    callable
+        From a frame to a fitted model.
+
+    Raises
+    ------
+    ImputationError
+        If a formula comes without a model, or a function with one, or `analysis` is neither.
+
+    Examples
+    --------
+    >>> as_function("y ~ x", lambda formula, frame: (formula, len(frame)))(pd.DataFrame())
+    ('y ~ x', 0)
+    """
+    if isinstance(analysis, str):
+        if not callable(model):
+            raise ImputationError(
+                f"the formula {analysis!r} needs a model to fit, such as "
+                f"model=statsmodels.formula.api.ols; got model={model!r}"
+            )
+        return _FormulaAnalysis(analysis, model)
+    if not callable(analysis):
+        raise ImputationError(
+            f"analysis={analysis!r}: give a formula with model=, or a function of a frame"
+        )
+    if model is not None:
+        raise ImputationError("model= goes with a formula; a function fits its own model")
+    return analysis
+
+
+def fit_each(
+    frame: Callable[[int], pd.DataFrame],
+    analysis: Callable[[pd.DataFrame], Any],
+    *,
+    m: int,
+    n_jobs: int = 1,
+    progress: bool | None = None,
+) -> list[Any]:
+    """Run an analysis on the completed frames 1 to m.
+
+    Parameters
+    ----------
+    frame : callable
+        From an imputation's number to its completed frame.
+    analysis : callable
+        From a completed frame to a fitted model.
+    m : int
+        Number of imputations.
+    n_jobs : int, default 1
+        Number of threads; -1 for one for each processor.
+    progress : bool, optional
+        Whether to show a progress bar; by default not.
+
+    Returns
+    -------
+    list
+        The m results, in order.
+
+    Raises
+    ------
+    ImputationError
+        If the analysis fails, naming the imputation, or `n_jobs` is neither positive nor -1.
+    """
+    if n_jobs != -1 and n_jobs < 1:
+        raise ImputationError(f"n_jobs={n_jobs}: give a number of threads, or -1 for all")
+
+    def one(k: int) -> Any:
+        try:
+            return analysis(frame(k))
+        except Exception as error:
+            raise ImputationError(f"the analysis failed on imputation {k}: {error!r}") from error
+
+    if n_jobs == 1:
+        return list(_shown(map(one, range(1, m + 1)), m, progress))
+    with ThreadPoolExecutor(n_jobs if n_jobs > 0 else os.cpu_count()) as pool:
+        return list(_shown(pool.map(one, range(1, m + 1)), m, progress))
+
+
+def _shown(results: Iterator[Any], m: int, progress: bool | None) -> Iterator[Any]:
+    if not progress:
+        return results
+    from tqdm.auto import tqdm  # noqa: PLC0415 (its notebook part is slow to import)
+
+    return iter(tqdm(results, total=m, desc="analyses"))
+
+
+class _FormulaAnalysis:
+    """A formula and what fits it to a frame."""
+
+    def __init__(self, formula: str, model: ModelFunction) -> None:
+        self._formula, self._model = formula, model
+
+    def __call__(self, frame: pd.DataFrame) -> Any:
+        built = self._model(self._formula, frame)
+        fit = getattr(built, "fit", None)
+        if not callable(fit) or hasattr(built, "params"):
+            return built
+        # Iterative models of statsmodels print their convergence unless told not to.
+        if "disp" in inspect.signature(fit).parameters:
+            return fit(disp=0)
+        return fit()

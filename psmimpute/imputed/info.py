@@ -1,0 +1,59 @@
+"""How imputations were made: what a report and a reader want to know about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImputationInfo:
+    """How a multiply-imputed data set came about.
+
+    Attributes
+    ----------
+    seed : int, optional
+        Seed of the imputations.
+    missingness : str
+        The assumed mechanism: ``"shared"``, ``"selection"`` or ``"ignorable"``;
+        ``"unknown"`` for imputations made elsewhere.
+    n_sets : int
+        Number of missingness pattern sets of the model.
+    n_sets_reason : str
+        Why that many.
+    members : int
+        Number of refits of the model, each on its own resample of the rows; 0 if unknown.
+    device : str
+        Where the model was trained, as torch names it.
+    software : str
+        Name and version of the program that made the imputations.
+    history : sequence of mapping
+        Training records with keys ``member``, ``step``, ``loss`` and ``oob_loss`` (nats for
+        each row).
+    ess : ndarray, shape (n_rows,), optional
+        Effective sample size of each row's importance weights.
+    pareto_k : ndarray, shape (n_rows,), optional
+        Shape of the generalised Pareto tail of each row's weights.
+    warnings : tuple of str
+        What the user was warned of.
+    extend : callable, optional
+        Maps a number of imputations to the multiply-imputed data set with that many. It is
+        not kept when the data set is pickled.
+    """
+
+    seed: int | None = None
+    missingness: str = "unknown"
+    n_sets: int = 1
+    n_sets_reason: str = ""
+    members: int = 0
+    device: str = ""
+    software: str = ""
+    history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    ess: npt.NDArray[np.float64] | None = None
+    pareto_k: npt.NDArray[np.float64] | None = None
+    warnings: tuple[str, ...] = ()
+    extend: Callable[[int], Any] | None = None

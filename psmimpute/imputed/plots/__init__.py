@@ -1,0 +1,1 @@
+"""Plots of multiply-imputed data, one a file. matplotlib is imported when one is drawn."""

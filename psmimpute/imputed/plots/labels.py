@@ -1,0 +1,93 @@
+"""Names beside points, placed so that none covers another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
+
+FloatArray = npt.NDArray[np.float64]
+
+# Points nearer than this share of the axis share a label.
+SAME_PLACE = 0.012
+MAX_NAMES = 3
+# Places to try, in points from the label's point: near ones first.
+OFFSETS = [
+    (dx, dy)
+    for radius in (5, 12, 22, 36, 54, 78)
+    for dx, dy in ((radius, 0), (radius, radius), (0, radius), (-radius, radius), (-radius, 0))
+    + ((-radius, -radius), (0, -radius), (radius, -radius))
+]
+
+
+def label_points(ax: Axes, x: FloatArray, y: FloatArray, names: Sequence[str]) -> int:
+    """Write names beside points, without two of them overlapping.
+
+    Points at one place share a label of at most three names. A label for which there is no
+    room is left out.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Where; its limits must be set.
+    x, y : ndarray, shape (n_points,)
+        Places, in data units.
+    names : sequence of str
+        One for each point.
+
+    Returns
+    -------
+    int
+        How many labels were left out.
+    """
+    ax.figure.canvas.draw()
+    taken: list[Bbox] = []
+    left_out = 0
+    for place_x, place_y, text in _places(x, y, names):
+        label = ax.annotate(
+            text,
+            (place_x, place_y),
+            textcoords="offset points",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.6"},
+        )
+        if not _place(ax, label, taken):
+            label.remove()
+            left_out += 1
+    return left_out
+
+
+def _places(x: FloatArray, y: FloatArray, names: Sequence[str]) -> list[tuple[float, float, str]]:
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, (across, along) in enumerate(zip(x, y, strict=True)):
+        key = (round(float(across) / SAME_PLACE), round(float(along) / SAME_PLACE))
+        groups.setdefault(key, []).append(i)
+    places = []
+    for members in groups.values():
+        shown = ", ".join(names[i] for i in members[:MAX_NAMES])
+        more = len(members) - MAX_NAMES
+        text = f"{shown}, +{more} more" if more > 0 else shown
+        places.append((float(x[members[0]]), float(y[members[0]]), text))
+    return places
+
+
+def _place(ax: Axes, label: Annotation, taken: list[Bbox]) -> bool:
+    """Move a label to the first place where it covers no other; tell whether there is one."""
+    frame = ax.get_window_extent()
+    for dx, dy in OFFSETS:
+        label.set_position((dx, dy))
+        label.set_horizontalalignment("left" if dx > 0 else "right" if dx < 0 else "center")
+        label.set_verticalalignment("bottom" if dy > 0 else "top" if dy < 0 else "center")
+        box = label.get_window_extent()
+        inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 40 and frame.y0 <= box.y0
+        if inside and box.y1 <= frame.y1 and not any(box.overlaps(other) for other in taken):
+            taken.append(box)
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""Training, importance sampling and drawing: torch at work."""

@@ -1,0 +1,98 @@
+"""What the likelihood of a block of features promises.
+
+A block holds all features of one family, so that no loop over columns runs in training. The
+axes of `eta` are (members, samples, sets, rows, outputs); those of the data `x` (members or 1,
+1, 1, rows, features). Parameters that belong to a column, such as a scale, have a leading
+member axis.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from psmimpute.table.kinds import Family
+
+
+class Observation(NamedTuple):
+    """Observed values of a block of features, shape (..., n_features) each.
+
+    Attributes
+    ----------
+    value : Tensor
+        Encoded values, as :class:`psmimpute.table.encoded.EncodedTable` defines them.
+    lower, upper : Tensor
+        Ends of the interval that a rounded value stands for; used by counts only.
+    """
+
+    value: Tensor
+    lower: Tensor
+    upper: Tensor
+
+
+class Expansion(NamedTuple):
+    """First two derivatives of a log likelihood in its linear predictors.
+
+    The recognition model reads each observed cell as a Gaussian pseudo-observation of the
+    linear predictor: precision `information`, centre ``eta + score / information``. For a
+    Gaussian cell this is exact at every expansion point, for the others it is one Newton step.
+
+    Attributes
+    ----------
+    score : Tensor, shape (..., n_outputs)
+        Derivative of the log likelihood.
+    information : Tensor, shape (..., n_outputs)
+        Expected or observed information, never negative.
+    """
+
+    score: Tensor
+    information: Tensor
+
+
+class Likelihood(nn.Module, ABC):
+    """Distribution of the features of a block given their linear predictors.
+
+    Parameters
+    ----------
+    n_members : int
+        Number of members trained side by side.
+    n_features : int
+        Number of features of the block.
+    """
+
+    family: ClassVar[Family]
+
+    def __init__(self, n_members: int, n_features: int) -> None:
+        super().__init__()
+        self.n_members = n_members
+        self.n_features = n_features
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of linear predictors of the block."""
+        return self.n_features
+
+    @abstractmethod
+    def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
+        """Log density or mass of `x`, shape (..., n_features)."""
+
+    @abstractmethod
+    def expand(self, eta: Tensor, x: Observation) -> Expansion:
+        """Score and information at `eta`; axes (members, rows, outputs)."""
+
+    @abstractmethod
+    def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
+        """One draw by inversion of `uniform`, shape (..., n_features), as encoded values.
+
+        Counts come back as latent values, which decoding rounds.
+        """
+
+    @abstractmethod
+    def check_support(self, x: Observation) -> None:
+        """Raise a `SupportError` where a value has no mass under any parameter."""
+
+    def penalty(self) -> Tensor | float:
+        """Negative log prior of the block's own parameters, shape (n_members,) or 0."""
+        return 0.0

@@ -1,0 +1,93 @@
+"""Multinomial logit likelihood of unordered categorical features."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from psmimpute.exceptions import SchemaError, SupportError
+from psmimpute.likelihoods.base import Expansion, Likelihood, Observation
+from psmimpute.table.kinds import Family
+
+
+class CategoricalLikelihood(Likelihood):
+    r"""Softmax over one linear predictor for each level.
+
+    .. math:: P(x = j \mid \eta) = e^{\eta_j} / \sum_l e^{\eta_l}
+
+    The outputs of all features lie side by side; inside, they are padded to the largest
+    number of levels so that the block is one tensor.
+
+    Parameters
+    ----------
+    n_members : int
+        Number of members.
+    n_levels : tuple of int
+        Number of levels of each feature, at least 2.
+
+    Raises
+    ------
+    SchemaError
+        If a feature has fewer than 2 levels.
+    """
+
+    family: ClassVar[Family] = Family.CATEGORICAL
+
+    def __init__(self, n_members: int, n_levels: tuple[int, ...]) -> None:
+        super().__init__(n_members, len(n_levels))
+        if n_levels and min(n_levels) < 2:
+            raise SchemaError(f"a categorical feature has at least 2 levels, got {min(n_levels)}")
+        self.n_levels = n_levels
+        self.max_levels = max(n_levels, default=2)
+        levels = torch.tensor(n_levels)
+        start = torch.cat([torch.zeros(1, dtype=torch.long), levels.cumsum(0)[:-1].long()])
+        position = torch.arange(self.max_levels)
+        absent = position >= levels[:, None]
+        gather = (start[:, None] + position).masked_fill(absent, 0)
+        self.register_buffer("gather", gather.flatten(), persistent=False)
+        self.register_buffer("absent", absent, persistent=False)
+        self.register_buffer("owner", torch.arange(len(n_levels)).repeat_interleave(levels), False)
+        self.register_buffer("level", position.repeat(len(n_levels), 1)[~absent], False)
+
+    @property
+    def n_outputs(self) -> int:
+        """Sum of the numbers of levels."""
+        return sum(self.n_levels)
+
+    def level_log_probs(self, eta: Tensor) -> Tensor:
+        """Log mass of every level, shape (..., n_features, max_levels), -inf beyond."""
+        padded = eta[..., self.get_buffer("gather")].unflatten(-1, (self.n_features, -1))
+        return padded.masked_fill(self.get_buffer("absent"), -torch.inf).log_softmax(-1)
+
+    def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
+        """Log mass, shape (..., n_features)."""
+        log_probs = self.level_log_probs(eta)
+        index = x.value.long()[..., None].expand(*log_probs.shape[:-1], 1)
+        return log_probs.gather(-1, index).squeeze(-1)
+
+    def expand(self, eta: Tensor, x: Observation) -> Expansion:
+        """Score ``[x = j] - p_j`` and a diagonal information.
+
+        The information matrix of one feature is diag(p) - p p'. Its diagonal, times
+        L / (L - 1), equals it on contrasts when the levels are equally likely.
+        """
+        owner, level = self.get_buffer("owner"), self.get_buffer("level")
+        p = self.level_log_probs(eta).exp()[..., ~self.get_buffer("absent")]
+        hit = (x.value[..., owner] == level).to(p.dtype)
+        levels = torch.tensor(self.n_levels, dtype=p.dtype, device=p.device)[owner]
+        return Expansion(hit - p, p * (1 - p) * levels / (levels - 1))
+
+    def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
+        """Level codes by inversion of the cumulative probabilities."""
+        cumulative = self.level_log_probs(eta).exp().cumsum(-1)
+        code = (uniform[..., None] > cumulative).sum(-1)
+        top = torch.tensor(self.n_levels, device=eta.device) - 1
+        return torch.minimum(code, top).to(eta.dtype)
+
+    def check_support(self, x: Observation) -> None:
+        """Refuse codes that name no level."""
+        limit = torch.tensor(self.n_levels, dtype=x.value.dtype, device=x.value.device)
+        if not bool(((x.value >= 0) & (x.value < limit) & (x.value == x.value.round())).all()):
+            raise SupportError("a categorical feature must be a code from 0 to n_levels - 1")

@@ -1,0 +1,1 @@
+"""The pattern-set mixture model, one factor a file."""

@@ -1,0 +1,77 @@
+"""What the user chooses about the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from psmimpute.exceptions import ConfigError
+
+Missingness = Literal["shared", "selection", "ignorable"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Architecture and objective of the pattern-set mixture model.
+
+    The defaults are one setting for all data sets.
+
+    Parameters
+    ----------
+    latent_dim : int or "auto", default "auto"
+        Dimension of z. ``"auto"`` takes the number of model outputs, 16 at most.
+    hidden_dim : int, default 96
+        Width of the decoder's and the encoder's hidden layers; 0 leaves the networks out, and
+        the model is a mixture of factor analysers.
+    n_layers : int, default 2
+        Number of hidden layers of each network.
+    objective : {"iwae", "elbo"}, default "iwae"
+        ``"elbo"`` is the bound of the paper's Table 1; ``"iwae"`` its importance-weighted form,
+        with the pattern set summed exactly in both.
+    evidence : {"normalised", "paper"}, default "normalised"
+        Weights of an observed cell under the decoders of x_obs and x_mis: (π′, 1 − π′), or the
+        paper's (1, 1 − π′), which counts an observed cell 2 − π′ times; see the page on
+        statistics.
+    decoders : {"tied", "separate"}, default "separate"
+        Whether x_mis has deviations of its own from the decoder of x_obs. Under
+        ``missingness="selection"`` they are always tied: nothing in the data tells a shift of
+        x_mis from self-masking.
+    mask_latent : bool, default True
+        Under ``missingness="shared"``, whether the missingness of a cell may depend on z as
+        well as on the pattern set and on the columns without gaps.
+
+    Raises
+    ------
+    ConfigError
+        If an option has a value that it cannot have.
+
+    Examples
+    --------
+    >>> ModelConfig(hidden_dim=64).n_layers
+    2
+    """
+
+    latent_dim: int | Literal["auto"] = "auto"
+    hidden_dim: int = 96
+    n_layers: int = 2
+    objective: Literal["iwae", "elbo"] = "iwae"
+    evidence: Literal["normalised", "paper"] = "normalised"
+    decoders: Literal["tied", "separate"] = "separate"
+    mask_latent: bool = True
+
+    def __post_init__(self) -> None:
+        choices = {
+            "objective": ("iwae", "elbo"),
+            "evidence": ("normalised", "paper"),
+            "decoders": ("tied", "separate"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        if self.latent_dim != "auto" and self.latent_dim < 1:
+            raise ConfigError(f"latent_dim must be 'auto' or at least 1, got {self.latent_dim}")
+        if self.hidden_dim < 0 or self.n_layers < 1:
+            raise ConfigError(
+                f"hidden_dim must be at least 0 and n_layers at least 1, got {self.hidden_dim} "
+                f"and {self.n_layers}"
+            )

@@ -1,0 +1,221 @@
+"""The recognition model q(r | .) q(z | r, .), which starts from an exact posterior.
+
+While the decoder is linear and its columns Gaussian, the posterior of z given any subset of
+the columns is Gaussian with precision
+
+    Lambda_r = P_r + sum_j h_j w_j w_j',    P_r the prior precision of set r,
+
+over the observed outputs j, h_j their information, and the posterior of r follows from the
+normalising constants. Columns of other families enter by a Newton step: the score and the
+information of the cell's log likelihood at an expansion point, which for Gaussian columns is
+exact wherever it is taken. A missing cell contributes nothing. A network adds corrections
+that start at zero.
+
+The base is held fixed while the decoder's gradient is taken: by Fisher's identity the
+gradient of a bound that is tight does not need the derivative of the posterior.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from psmimpute.likelihoods.base import Likelihood
+from psmimpute.model.decoder import Decoder
+from psmimpute.model.layout import FeatureLayout
+from psmimpute.model.missingness import MissingnessModel
+from psmimpute.model.networks import MemberLinear, MemberMLP
+from psmimpute.model.priors import PatternSetPrior
+from psmimpute.model.rows import Rows
+from psmimpute.model.small_cholesky import factor
+from psmimpute.table.kinds import Family
+
+_LOG_2PI = math.log(2 * math.pi)
+_LARGEST_LOG_STRETCH = 2.0
+
+
+class Posterior(NamedTuple):
+    """q(r | .) and the Gaussian q(z | r, .).
+
+    Attributes
+    ----------
+    log_q_sets : Tensor, shape (members, 1, sets, rows)
+    mean : Tensor, shape (members, sets, rows, latent)
+    root : Tensor, shape (members, sets, rows, latent, latent)
+        ``eps @ root`` has the covariance of z for standard normal `eps`.
+    log_det_precision : Tensor, shape (members, sets, rows)
+    log_stretch : Tensor, shape (members, 1, rows, latent) or None
+        Network's correction of the scale of each coordinate of z.
+    """
+
+    log_q_sets: Tensor
+    mean: Tensor
+    root: Tensor
+    log_det_precision: Tensor
+    log_stretch: Tensor | None
+
+    def sample(self, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents and their log density.
+
+        Parameters
+        ----------
+        eps : Tensor, shape (members, samples, sets, rows, latent)
+            Standard normal; the axes of members, sets and rows may be 1.
+
+        Returns
+        -------
+        z : Tensor, shape (members, samples, sets, rows, latent)
+        log_q : Tensor, shape (members, samples, sets, rows)
+        """
+        members, sets, rows, latent = self.mean.shape
+        with torch.no_grad():
+            wide = eps.expand(members, -1, sets, rows, latent).permute(0, 2, 3, 1, 4)
+            white = torch.matmul(wide, self.root).permute(0, 3, 1, 2, 4)
+            log_q = -0.5 * (eps * eps).sum(-1) - 0.5 * latent * _LOG_2PI
+            log_q = log_q + 0.5 * self.log_det_precision[:, None]
+        if self.log_stretch is None:
+            return self.mean[:, None] + white, log_q
+        z = self.mean[:, None] + self.log_stretch.exp()[:, None] * white
+        return z, log_q - self.log_stretch.sum(-1)[:, None]
+
+
+class Encoder(nn.Module):
+    """Recognition model.
+
+    Parameters
+    ----------
+    n_members, n_sets, latent_dim : int
+        Sizes.
+    layout : FeatureLayout
+        Order of the features.
+    hidden_dim, n_layers : int
+        Of the correcting network; ``hidden_dim=0`` leaves it out.
+    """
+
+    def __init__(
+        self,
+        n_members: int,
+        n_sets: int,
+        *,
+        latent_dim: int,
+        layout: FeatureLayout,
+        hidden_dim: int,
+        n_layers: int,
+    ) -> None:
+        super().__init__()
+        self.layout, self.n_sets, self.latent_dim = layout, n_sets, latent_dim
+        self.trunk: MemberMLP | None = None
+        self.head: MemberLinear | None = None
+        if hidden_dim > 0:
+            n_in = layout.n_outputs + layout.n_columns + latent_dim
+            self.trunk = MemberMLP(n_members, n_in, hidden_dim=hidden_dim, n_layers=n_layers)
+            self.head = MemberLinear(n_members, hidden_dim, 2 * latent_dim + n_sets, zero=True)
+
+    def forward(
+        self,
+        rows: Rows,
+        *,
+        decoder: Decoder,
+        likelihoods: nn.ModuleList,
+        prior: PatternSetPrior,
+        missingness: MissingnessModel,
+    ) -> Posterior:
+        """Posterior of r and z given the observed cells and which cells they are."""
+        with torch.no_grad():
+            base, centre = self._base(rows, decoder, likelihoods, prior, missingness)
+        if self.trunk is None or self.head is None:
+            return base
+        known = torch.cat([rows.inputs, rows.cells - 0.5], -1).expand(centre.shape[0], -1, -1)
+        hidden = self.trunk(torch.cat([known, centre], -1))
+        shift, stretch, logits = self.head(hidden).split(
+            [self.latent_dim, self.latent_dim, self.n_sets], -1
+        )
+        log_q = base.log_q_sets[:, 0] + logits.transpose(1, 2)
+        bound = _LARGEST_LOG_STRETCH
+        return base._replace(
+            log_q_sets=log_q.log_softmax(1)[:, None],
+            mean=base.mean + shift[:, None],
+            log_stretch=bound * torch.tanh(stretch / bound)[:, None],
+        )
+
+    def _base(
+        self,
+        rows: Rows,
+        decoder: Decoder,
+        likelihoods: nn.ModuleList,
+        prior: PatternSetPrior,
+        missingness: MissingnessModel,
+    ) -> tuple[Posterior, Tensor]:
+        """Closed-form posterior, and its mean over the sets, axes (members, rows, latent)."""
+        n_rows = rows.values.shape[1]
+        log_rho = prior.log_p_sets()[:, 0]
+        centre = torch.einsum("esu,esl->el", log_rho.exp(), prior.mean)
+        centre = centre[:, None].expand(-1, n_rows, -1)
+        exact = all(block.family == Family.GAUSSIAN for block in self.layout.blocks)
+        posterior = None
+        for _ in range(1 if exact else 2):
+            information, target = self._evidence(rows, centre, decoder, likelihoods)
+            mask = missingness.log_prob_at(rows, centre)
+            posterior = _combine(information, target, decoder.loadings, prior, mask)
+            centre = torch.einsum(
+                "esb,esbl->ebl", posterior.log_q_sets[:, 0].exp(), posterior.mean
+            )
+        assert posterior is not None
+        return posterior, centre
+
+    def _evidence(
+        self, rows: Rows, centre: Tensor, decoder: Decoder, likelihoods: nn.ModuleList
+    ) -> tuple[Tensor, Tensor]:
+        """Information and natural target of each output, zero where not observed."""
+        eta = decoder.linear(centre)
+        latent_part = eta - decoder.intercept
+        information, target = torch.zeros_like(eta), torch.zeros_like(eta)
+        for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True):
+            assert isinstance(likelihood, Likelihood)
+            step = likelihood.expand(eta[..., block.outputs], rows.observation(block))
+            seen = rows.observed[..., block.features]
+            if block.family == Family.CATEGORICAL:
+                seen = seen[..., likelihood.get_buffer("owner")]
+            information[..., block.outputs] = step.information * seen
+            centred = step.information * latent_part[..., block.outputs] + step.score
+            target[..., block.outputs] = centred * seen
+        return information, target
+
+
+def _combine(
+    information: Tensor,
+    target: Tensor,
+    loadings: Tensor,
+    prior: PatternSetPrior,
+    mask_evidence: Tensor | float,
+) -> Posterior:
+    """Bayes' rule for Gaussian pseudo-observations, batch last for :func:`factor`."""
+    members, latent, _ = loadings.shape
+    n_rows, sets = information.shape[1], prior.n_sets
+    outer = (loadings[:, :, None] * loadings[:, None]).flatten(1, 2)
+    data = torch.bmm(outer, information.transpose(1, 2))
+    shift = torch.bmm(loadings, target.transpose(1, 2))
+    parts = prior.components()
+    pull = torch.einsum("eslm,esm->esl", parts.precision, parts.mean)
+    precision = data.reshape(members, 1, latent, latent, n_rows) + parts.precision[..., None]
+    natural = shift[:, None] + pull[..., None]
+    precision = precision.permute(2, 3, 0, 1, 4).contiguous()
+    natural = natural.permute(2, 0, 1, 3)
+    fact = factor(precision.reshape(latent, latent, -1))
+    inverse = fact.inverse.reshape(latent, latent, members, sets, n_rows)
+    white = (inverse * natural[None]).sum(1)
+    mean = (inverse * white[:, None]).sum(0)
+    log_det = fact.log_det.reshape(members, sets, n_rows)
+    prior_term = 0.5 * (parts.log_det_precision - torch.einsum("esl,esl->es", pull, parts.mean))
+    log_evidence = 0.5 * (white * white).sum(0) - 0.5 * log_det + prior_term[..., None]
+    log_q = prior.log_p_sets()[:, 0] + log_evidence + mask_evidence
+    return Posterior(
+        log_q_sets=log_q.log_softmax(1)[:, None],
+        mean=mean.permute(1, 2, 3, 0).contiguous(),
+        root=inverse.permute(2, 3, 4, 0, 1).contiguous(),
+        log_det_precision=log_det,
+        log_stretch=None,
+    )

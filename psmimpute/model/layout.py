@@ -1,0 +1,104 @@
+"""How the features of a table are ordered into blocks of one family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psmimpute.table.encoded import Feature
+from psmimpute.table.kinds import Family
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """All features of one family.
+
+    Attributes
+    ----------
+    family : Family
+        Their family.
+    features : slice
+        Their positions among the reordered features.
+    outputs : slice
+        Positions of their linear predictors among the decoder's outputs.
+    inputs : slice
+        Positions of their network inputs.
+    n_levels : tuple of int
+        Number of levels of each feature, 0 where it has none.
+    """
+
+    family: Family
+    features: slice
+    outputs: slice
+    inputs: slice
+    n_levels: tuple[int, ...]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of the block."""
+        return len(self.n_levels)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureLayout:
+    """Order of the features inside the model.
+
+    Attributes
+    ----------
+    order : tuple of int
+        Position in the encoded table of each feature of the model.
+    columns : tuple of int
+        Column of the table to which each feature of the model belongs.
+    blocks : tuple of Block
+        The families that occur, in the order of the features.
+    n_columns : int
+        Number of modelled columns of the table.
+    n_outputs : int
+        Number of linear predictors, which is also that of the network inputs.
+    """
+
+    order: tuple[int, ...]
+    columns: tuple[int, ...]
+    blocks: tuple[Block, ...]
+    n_columns: int
+    n_outputs: int
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return len(self.order)
+
+    def block(self, family: Family) -> Block | None:
+        """Block of a family, or None where the table has no such feature."""
+        return next((block for block in self.blocks if block.family == family), None)
+
+
+def lay_out(features: tuple[Feature, ...], *, n_columns: int) -> FeatureLayout:
+    """Order features by family.
+
+    Parameters
+    ----------
+    features : tuple of Feature
+        In the order of the encoded table.
+    n_columns : int
+        Number of modelled columns of the table.
+
+    Returns
+    -------
+    FeatureLayout
+    """
+    order: list[int] = []
+    blocks: list[Block] = []
+    n_outputs = 0
+    for family in Family:
+        members = [i for i, feature in enumerate(features) if feature.family == family]
+        if not members:
+            continue
+        levels = tuple(features[i].n_levels for i in members)
+        width = sum(levels) if family == Family.CATEGORICAL else len(members)
+        outputs = slice(n_outputs, n_outputs + width)
+        positions = slice(len(order), len(order) + len(members))
+        blocks.append(Block(family, positions, outputs, outputs, levels))
+        order += members
+        n_outputs += width
+    columns = tuple(features[i].column for i in order)
+    return FeatureLayout(tuple(order), columns, tuple(blocks), n_columns, n_outputs)

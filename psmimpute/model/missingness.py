@@ -1,0 +1,317 @@
+"""Three models of which cells were observed, p(observed | ...)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from psmimpute.likelihoods.base import Likelihood
+from psmimpute.model.layout import FeatureLayout
+from psmimpute.model.rows import Rows
+from psmimpute.table.kinds import Family
+
+# Prior precisions of intercepts, of effects of the columns without gaps, and of z: the last
+# are what makes missingness informative given the data, and are held nearest to zero.
+_INTERCEPT_PRECISION, _COVARIATE_PRECISION, _LATENT_PRECISION = 0.05, 0.5, 10.0
+_SLOPE_PRECISION = 0.1
+_N_NODES = 8
+_N_STRATA = 64
+
+
+class MissingnessModel(nn.Module, ABC):
+    """Distribution of the observed-indicators of one row."""
+
+    @abstractmethod
+    def log_prob(self, rows: Rows, z: Tensor, eta: Tensor) -> Tensor | float:
+        """Log probability of which cells were observed.
+
+        Parameters
+        ----------
+        rows : Rows
+        z : Tensor, shape (members, samples, sets, rows, latent)
+        eta : Tensor, shape (members, samples, sets, rows, outputs)
+            Linear predictors of x_mis.
+
+        Returns
+        -------
+        Tensor, shape (members, samples or 1, sets, rows), or 0.0
+        """
+
+    def log_prob_at(self, rows: Rows, z: Tensor) -> Tensor | float:
+        """Evidence about the set at one z a row, shape (members, sets, rows), or 0.0.
+
+        Guides the recognition model; z has the axes (members, rows, latent).
+        """
+        return 0.0
+
+    def penalty(self) -> Tensor | float:
+        """Negative log prior of the parameters, shape (n_members,), or 0.0."""
+        return 0.0
+
+
+class Ignorable(MissingnessModel):
+    """Missingness is left out: p(observed | ...) is taken to be constant."""
+
+    def log_prob(self, rows: Rows, z: Tensor, eta: Tensor) -> float:  # noqa: ARG002
+        """Zero."""
+        return 0.0
+
+
+class SharedParameter(MissingnessModel):
+    r"""PSMVAE(b): missingness depends on the set, on z, and on the columns without gaps.
+
+    .. math:: \mathrm{logit}\, P(m_j = 1 \mid z, r) = a_{jr} + c_j' z + e_j' x_F
+
+    x_F are the fully observed columns. A mechanism that depends on them is missing at random,
+    and is told apart here from one that works through z or r.
+
+    Parameters
+    ----------
+    n_members, n_sets, latent_dim : int
+        Sizes.
+    gappy : tuple of int
+        Columns with gaps.
+    complete_inputs : tuple of int
+        Network inputs that belong to columns without gaps.
+    latent : bool
+        Whether c is there at all.
+    """
+
+    def __init__(
+        self,
+        n_members: int,
+        n_sets: int,
+        *,
+        latent_dim: int,
+        gappy: tuple[int, ...],
+        complete_inputs: tuple[int, ...],
+        latent: bool,
+    ) -> None:
+        super().__init__()
+        n_gappy = len(gappy)
+        self.intercept = nn.Parameter(torch.zeros(n_members, n_sets, n_gappy))
+        self.covariates = nn.Parameter(torch.zeros(n_members, len(complete_inputs), n_gappy))
+        self.latent = (
+            nn.Parameter(torch.zeros(n_members, latent_dim, n_gappy)) if latent else None
+        )
+        self.register_buffer("gappy", torch.tensor(gappy, dtype=torch.long), persistent=False)
+        self.register_buffer(
+            "complete_inputs", torch.tensor(complete_inputs, dtype=torch.long), persistent=False
+        )
+
+    def _sign_and_base(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        sign = 2 * rows.cells[..., self.get_buffer("gappy")] - 1
+        known = rows.inputs[..., self.get_buffer("complete_inputs")]
+        return sign, torch.matmul(known, self.covariates)
+
+    def log_prob(self, rows: Rows, z: Tensor, eta: Tensor) -> Tensor:  # noqa: ARG002
+        """Sum over the columns with gaps of log P(m_j | z, r)."""
+        sign, base = self._sign_and_base(rows)
+        logit = base[:, None, None] + self.intercept[:, None, :, None]
+        if self.latent is not None:
+            informative = torch.bmm(z.flatten(1, -2), self.latent)
+            logit = logit + informative.reshape(*z.shape[:-1], -1)
+        return F.logsigmoid(sign[:, None, None] * logit).sum(-1)
+
+    def log_prob_at(self, rows: Rows, z: Tensor) -> Tensor:
+        """Evidence about the set at one z a row, shape (members, sets, rows)."""
+        sign, base = self._sign_and_base(rows)
+        if self.latent is not None:
+            base = base + torch.bmm(z, self.latent)
+        logit = base[:, None] + self.intercept[:, :, None]
+        return F.logsigmoid(sign[:, None] * logit).sum(-1)
+
+    def penalty(self) -> Tensor:
+        """Negative log prior, shape (n_members,)."""
+        total = _INTERCEPT_PRECISION * (self.intercept**2).sum((1, 2))
+        total = total + _COVARIATE_PRECISION * (self.covariates**2).sum((1, 2))
+        if self.latent is not None:
+            total = total + _LATENT_PRECISION * (self.latent**2).sum((1, 2))
+        return 0.5 * total
+
+
+class SelfMasking(MissingnessModel):
+    r"""PSMVAE(a): missingness of a cell depends on the set and on the cell's own value.
+
+    .. math:: \mathrm{logit}\, P(m_j = 1 \mid x_j, r) = a_{jr} + b_{jr} x_j
+
+    For a missing cell x_j is integrated out: over the levels of a discrete feature exactly,
+    over a continuous one by Gauss-Legendre quadrature on the probability scale. A
+    categorical feature has one b for each level; that of a semicontinuous column is whether
+    it is zero.
+
+    Parameters
+    ----------
+    n_members, n_sets : int
+        Sizes.
+    layout : FeatureLayout
+        Order of the features.
+    likelihoods : ModuleList
+        Those of the blocks of `layout`.
+    gappy : tuple of int
+        Columns with gaps.
+    """
+
+    def __init__(
+        self,
+        n_members: int,
+        n_sets: int,
+        *,
+        layout: FeatureLayout,
+        likelihoods: nn.ModuleList,
+        gappy: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self._likelihoods = [likelihoods]  # in a list: their parameters are not this module's
+        carries = torch.tensor(_carriers(layout, gappy), dtype=torch.float32)
+        self.register_buffer("carries", carries, persistent=False)
+        self.intercept = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_features))
+        self.effect = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_outputs))
+        nodes, weights = torch.from_numpy(_gauss_legendre()).float()
+        self.register_buffer("nodes", nodes, persistent=False)
+        self.register_buffer("log_weights", weights.log(), persistent=False)
+
+    def log_prob(self, rows: Rows, z: Tensor, eta: Tensor) -> Tensor:  # noqa: ARG002
+        """Sum over the columns with gaps of log P(m_j | r, x_j)."""
+        total = torch.zeros(eta.shape[:-1], device=eta.device)
+        for block, likelihood in zip(self.layout.blocks, self._likelihoods[0], strict=True):
+            seen = rows.observed[:, None, None, :, block.features]
+            carries = self.get_buffer("carries")[block.features]
+            if not bool(carries.any()):
+                continue
+            intercept = self.intercept[:, None, :, None, block.features]
+            own = eta[..., block.outputs]
+            if block.family in (Family.GAUSSIAN, Family.COUNT):
+                slope = self.effect[:, None, :, None, block.outputs]
+                known = F.logsigmoid(
+                    intercept + slope * rows.values[:, None, None, :, block.features]
+                )
+                unknown = self._integrated(likelihood, own, intercept, slope)
+            else:
+                logits = intercept[..., None] + self._level_effects(block.outputs, likelihood)
+                code = rows.values[:, None, None, :, block.features].long()[..., None]
+                code = code.expand(*logits.shape[:1], 1, logits.shape[2], *code.shape[3:])
+                at_code = logits.expand(*code.shape[:-1], logits.shape[-1])
+                known = F.logsigmoid(at_code.gather(-1, code).squeeze(-1))
+                log_p = likelihood.level_log_probs(own)
+                unknown = torch.logsumexp(log_p + F.logsigmoid(-logits), -1)
+            total = total + ((seen * known + (1 - seen) * unknown) * carries).sum(-1)
+        return total
+
+    def _integrated(
+        self, likelihood: Likelihood, eta: Tensor, intercept: Tensor, slope: Tensor
+    ) -> Tensor:
+        """Log of the integral of P(missing | x) p(x | eta) over x."""
+        terms = [
+            F.logsigmoid(-intercept - slope * likelihood.draw(eta, node.expand_as(eta))) + weight
+            for node, weight in zip(
+                self.get_buffer("nodes"), self.get_buffer("log_weights"), strict=True
+            )
+        ]
+        return torch.logsumexp(torch.stack(terms), 0)
+
+    def _level_effects(self, outputs: slice, likelihood: Likelihood) -> Tensor:
+        """Effects of each level, axes (members, 1, sets, 1, features, levels)."""
+        effect = self.effect[:, None, :, None, outputs]
+        if likelihood.family == Family.CATEGORICAL:
+            padded = effect[..., likelihood.get_buffer("gather")]
+            return padded.unflatten(-1, (likelihood.n_features, -1))
+        n_levels = getattr(likelihood, "max_levels", 2)
+        score = torch.linspace(-1.0, 1.0, n_levels, device=effect.device)
+        return effect[..., None] * score
+
+    def tilt(self, index: int, eta: Tensor, sets: Tensor, uniform: Tensor) -> Tensor:
+        """Draw from p(x | eta) P(missing | x, r) for the features of one block.
+
+        Parameters
+        ----------
+        index : int
+            Which block.
+        eta : Tensor, shape (members, rows, outputs of the block)
+        sets : Tensor, shape (members, rows)
+            The set drawn for each row.
+        uniform : Tensor, shape (members, rows, features of the block)
+
+        Returns
+        -------
+        Tensor, shape (members, rows, features of the block)
+        """
+        block, likelihood = self.layout.blocks[index], self._likelihoods[0][index]
+        carries = self.get_buffer("carries")[block.features]
+        pick = sets[..., None].long()
+        intercept = self.intercept[..., block.features]
+        intercept = intercept.gather(1, pick.expand(-1, -1, intercept.shape[-1]))
+        if block.family in (Family.GAUSSIAN, Family.COUNT):
+            slope = self.effect[..., block.outputs]
+            slope = slope.gather(1, pick.expand(-1, -1, slope.shape[-1]))
+            tilted = self._tilted_uniform(likelihood, eta, (intercept, slope), uniform)
+            return likelihood.draw(eta, torch.where(carries > 0, tilted, uniform))
+        effects = self._level_effects(block.outputs, likelihood)[:, 0, :, 0]
+        at = pick[..., None].expand(-1, -1, *effects.shape[2:])
+        logits = intercept[..., None] + effects.gather(1, at)
+        log_p = likelihood.level_log_probs(eta)
+        log_p = log_p + F.logsigmoid(-logits) * carries[:, None]
+        cumulative = log_p.softmax(-1).cumsum(-1)
+        code = (uniform[..., None] > cumulative).sum(-1)
+        present = torch.isfinite(log_p).sum(-1) - 1
+        return torch.minimum(code, present).to(eta.dtype)
+
+    def _tilted_uniform(
+        self,
+        likelihood: Likelihood,
+        eta: Tensor,
+        coefficients: tuple[Tensor, Tensor],
+        uniform: Tensor,
+    ) -> Tensor:
+        """Uniforms reweighted by P(missing | x), by inversion over equally likely strata."""
+        intercept, slope = coefficients
+        middle = (torch.arange(_N_STRATA, device=eta.device) + 0.5) / _N_STRATA
+        weights = torch.stack(
+            [
+                torch.sigmoid(-intercept - slope * likelihood.draw(eta, u.expand_as(eta)))
+                for u in middle
+            ],
+            -1,
+        )
+        cumulative = (weights / weights.sum(-1, keepdim=True)).cumsum(-1)
+        stratum = (uniform[..., None] > cumulative).sum(-1).clamp_max(_N_STRATA - 1)
+        top = cumulative.gather(-1, stratum[..., None]).squeeze(-1)
+        share = (weights / weights.sum(-1, keepdim=True)).gather(-1, stratum[..., None])[..., 0]
+        within = (1 - (top - uniform) / share.clamp_min(1e-12)).clamp(1e-3, 1 - 1e-3)
+        return (stratum + within) / _N_STRATA
+
+    def penalty(self) -> Tensor:
+        """Negative log prior, shape (n_members,)."""
+        return 0.5 * (
+            _INTERCEPT_PRECISION * (self.intercept**2).sum((1, 2))
+            + _SLOPE_PRECISION * (self.effect**2).sum((1, 2))
+        )
+
+
+def _carriers(layout: FeatureLayout, gappy: tuple[int, ...]) -> list[bool]:
+    """Which features self-mask: the one, or of a semicontinuous column the discrete one."""
+    discrete = {
+        layout.columns[i]
+        for block in layout.blocks
+        if block.family not in (Family.GAUSSIAN, Family.COUNT)
+        for i in range(block.features.start, block.features.stop)
+    }
+    carries = []
+    for block in layout.blocks:
+        continuous = block.family in (Family.GAUSSIAN, Family.COUNT)
+        for i in range(block.features.start, block.features.stop):
+            column = layout.columns[i]
+            carries.append(column in gappy and not (continuous and column in discrete))
+    return carries
+
+
+def _gauss_legendre() -> npt.NDArray[np.float64]:
+    """Nodes and weights on (0, 1), shape (2, _N_NODES)."""
+    nodes, weights = np.polynomial.legendre.leggauss(_N_NODES)
+    return np.stack([(nodes + 1) / 2, weights / 2])

@@ -1,0 +1,207 @@
+"""The deep generative missingness pattern-set mixture model, many members side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from psmimpute.likelihoods.base import Likelihood
+from psmimpute.likelihoods.registry import build_likelihood
+from psmimpute.model.config import Missingness, ModelConfig
+from psmimpute.model.decoder import Decoder
+from psmimpute.model.encoders import Encoder, Posterior
+from psmimpute.model.layout import FeatureLayout
+from psmimpute.model.missingness import (
+    Ignorable,
+    MissingnessModel,
+    SelfMasking,
+    SharedParameter,
+)
+from psmimpute.model.networks import reset_networks
+from psmimpute.model.objective import (
+    Terms,
+    cell_log_probs,
+    elbo,
+    importance_bound,
+    latent_term,
+    reconstruction_term,
+    supervision_term,
+)
+from psmimpute.model.priors import PatternSetPrior
+from psmimpute.model.rows import Rows
+from psmimpute.table.kinds import Family
+
+_LARGEST_LATENT_DIM = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything that decides the shapes of the model: enough to rebuild it from a file.
+
+    Attributes
+    ----------
+    layout : FeatureLayout
+        Order of the features.
+    gappy : tuple of int
+        Columns that have missing cells.
+    n_sets : int
+        Number of pattern sets.
+    missingness : {"shared", "selection", "ignorable"}
+        Model of missingness.
+    pi : tuple of float
+        pi' of each column.
+    config : ModelConfig
+        What the user chose.
+    """
+
+    layout: FeatureLayout
+    gappy: tuple[int, ...]
+    n_sets: int
+    missingness: Missingness
+    pi: tuple[float, ...]
+    config: ModelConfig
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimension of z."""
+        if self.config.latent_dim != "auto":
+            return self.config.latent_dim
+        categorical = self.layout.block(Family.CATEGORICAL)
+        redundant = categorical.n_features if categorical else 0
+        return max(1, min(self.layout.n_outputs - redundant, _LARGEST_LATENT_DIM))
+
+    @property
+    def complete_inputs(self) -> tuple[int, ...]:
+        """Network inputs of the columns without gaps."""
+        kept: list[int] = []
+        for block in self.layout.blocks:
+            widths = block.n_levels if block.family == Family.CATEGORICAL else (1,) * 10**6
+            position = block.inputs.start
+            for i in range(block.n_features):
+                column = self.layout.columns[block.features.start + i]
+                if column not in self.gappy:
+                    kept += range(position, position + widths[i])
+                position += widths[i]
+        return tuple(kept)
+
+
+class PatternSetMixtureVAE(nn.Module):
+    """PSMVAE with a leading member axis.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Shapes and choices.
+    n_members : int
+        Number of members.
+
+    References
+    ----------
+    .. [1] Ghalebikesabi, S., Cornish, R., Holmes, C. and Kelly, L. J. (2021). Deep generative
+       missingness pattern-set mixture models. AISTATS, PMLR 130.
+    """
+
+    def __init__(self, spec: ModelSpec, n_members: int) -> None:
+        super().__init__()
+        self.spec, self.n_members = spec, n_members
+        config, layout = spec.config, spec.layout
+        size = {"latent_dim": spec.latent_dim}
+        net = {"hidden_dim": config.hidden_dim, "n_layers": config.n_layers}
+        self.likelihoods = nn.ModuleList(
+            build_likelihood(block.family, n_members=n_members, n_levels=block.n_levels)
+            for block in layout.blocks
+        )
+        self.prior = PatternSetPrior(n_members, spec.n_sets, spec.latent_dim)
+        self.decoder = Decoder(
+            n_members,
+            spec.n_sets,
+            n_outputs=layout.n_outputs,
+            separate=config.decoders == "separate" and spec.missingness != "selection",
+            **size,
+            **net,
+        )
+        self.encoder = Encoder(n_members, spec.n_sets, layout=layout, **size, **net)
+        self.missingness = self._missingness()
+        pi = torch.tensor([spec.pi[column] for column in layout.columns], dtype=torch.float32)
+        self.register_buffer("pi", pi, persistent=False)
+
+    def _missingness(self) -> MissingnessModel:
+        spec = self.spec
+        if spec.missingness == "ignorable" or not spec.gappy:
+            return Ignorable()
+        if spec.missingness == "selection":
+            return SelfMasking(
+                self.n_members,
+                spec.n_sets,
+                layout=spec.layout,
+                likelihoods=self.likelihoods,
+                gappy=spec.gappy,
+            )
+        return SharedParameter(
+            self.n_members,
+            spec.n_sets,
+            latent_dim=spec.latent_dim,
+            gappy=spec.gappy,
+            complete_inputs=spec.complete_inputs,
+            latent=spec.config.mask_latent,
+        )
+
+    def reset(self, generators: list[torch.Generator]) -> None:
+        """Draw starting weights of the networks, each member from its own generator."""
+        reset_networks(self, generators)
+
+    def posterior(self, rows: Rows) -> Posterior:
+        """Recognition model's q(r | .) and q(z | r, .) of a batch of rows."""
+        found = self.encoder(
+            rows,
+            decoder=self.decoder,
+            likelihoods=self.likelihoods,
+            prior=self.prior,
+            missingness=self.missingness,
+        )
+        assert isinstance(found, Posterior)
+        return found
+
+    def terms(self, rows: Rows, eps: Tensor) -> Terms:
+        """Terms of the bound at given noise.
+
+        Parameters
+        ----------
+        rows : Rows
+        eps : Tensor, shape (members, samples, sets, rows, latent)
+            Standard normal noise; axes but that of samples and latent may be 1.
+        """
+        posterior = self.posterior(rows)
+        z, log_q = posterior.sample(eps)
+        return self._terms_at(rows, posterior, z, log_q)
+
+    def _terms_at(self, rows: Rows, posterior: Posterior, z: Tensor, log_q: Tensor) -> Terms:
+        eta = self.decoder(z)
+        eta_mis = self.decoder.missing(z, eta)
+        pi = self.get_buffer("pi")
+        log_obs = cell_log_probs(rows, eta, self.spec.layout, self.likelihoods)
+        normalised = self.spec.config.evidence == "normalised"
+        if eta_mis is eta:
+            log_x = reconstruction_term(log_obs, 1.0 if normalised else 2 - pi)
+        else:
+            log_mis = cell_log_probs(rows, eta_mis, self.spec.layout, self.likelihoods)
+            log_x = reconstruction_term(log_obs, pi if normalised else 1.0)
+            log_x = log_x + supervision_term(log_mis, pi)
+        log_mask = self.missingness.log_prob(rows, z, eta_mis)
+        log_joint = log_x + log_mask + latent_term(self.prior.log_p_latent(z), log_q)
+        return Terms(log_joint, self.prior.log_p_sets(), posterior.log_q_sets)
+
+    def bound(self, rows: Rows, eps: Tensor) -> Tensor:
+        """The configured bound on log p(x_obs, observed), shape (members, rows)."""
+        terms = self.terms(rows, eps)
+        return elbo(terms) if self.spec.config.objective == "elbo" else importance_bound(terms)
+
+    def penalty(self) -> Tensor:
+        """Negative log prior of the parameters that have one, shape (n_members,)."""
+        total = self.decoder.penalty() + self.prior.penalty() + self.missingness.penalty()
+        for likelihood in self.likelihoods:
+            assert isinstance(likelihood, Likelihood)
+            total = total + likelihood.penalty()
+        return total

@@ -1,0 +1,129 @@
+"""Rows of a table as tensors on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from psmimpute.likelihoods.base import Observation
+from psmimpute.model.layout import Block, FeatureLayout
+from psmimpute.table.encoded import EncodedTable
+from psmimpute.table.kinds import Family
+
+
+class Rows(NamedTuple):
+    """A batch of rows; the leading axis is 1 where all members see the same rows.
+
+    Attributes
+    ----------
+    values : Tensor, shape (members or 1, rows, features)
+        Encoded values in the model's order, zero where not observed.
+    lower, upper : Tensor, shape (members or 1, rows, counts)
+        Intervals of the counts.
+    observed : Tensor, shape (members or 1, rows, features)
+        1.0 where the feature's value is known.
+    inputs : Tensor, shape (members or 1, rows, outputs)
+        Network inputs, zero where not observed.
+    cells : Tensor, shape (members or 1, rows, columns)
+        1.0 where the cell of the table was observed.
+    """
+
+    values: Tensor
+    lower: Tensor
+    upper: Tensor
+    observed: Tensor
+    inputs: Tensor
+    cells: Tensor
+
+    def observation(self, block: Block) -> Observation:
+        """Values of one block, axes (members or 1, rows, features)."""
+        return Observation(self.values[..., block.features], self.lower, self.upper)
+
+
+@dataclass(frozen=True)
+class RowStore:
+    """All rows of a table, packed so that one gather takes a batch.
+
+    Attributes
+    ----------
+    packed : Tensor, shape (n_rows, width)
+        The fields of :class:`Rows` side by side.
+    widths : tuple of int
+        Their widths.
+    """
+
+    packed: Tensor
+    widths: tuple[int, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.packed.shape[0]
+
+    def take(self, index: Tensor) -> Rows:
+        """Rows at `index`, which has the axes (rows,) or (members, rows)."""
+        rows = self.packed[index]
+        return Rows(*(rows if index.dim() > 1 else rows[None]).split(self.widths, dim=-1))
+
+    def all(self) -> Rows:
+        """Every row, leading axis 1."""
+        return Rows(*self.packed[None].split(self.widths, dim=-1))
+
+
+def store_rows(table: EncodedTable, layout: FeatureLayout, *, device: torch.device) -> RowStore:
+    """Move an encoded table to the device.
+
+    Parameters
+    ----------
+    table : EncodedTable
+        Encoded values of `n_rows` rows.
+    layout : FeatureLayout
+        Order of the features in the model.
+    device : torch.device
+        Where the model lives.
+
+    Returns
+    -------
+    RowStore
+    """
+    order = np.array(layout.order, dtype=np.intp)
+    values, observed = table.values[:, order], table.observed[:, order]
+    values = np.where(observed, values, 0.0)
+    counts = layout.block(Family.COUNT)
+    where = order[counts.features] if counts else order[:0]
+    known = table.observed[:, where]
+    lower = np.where(known, table.lower[:, where], -0.5)
+    upper = np.where(known, table.upper[:, where], 0.5)
+    fields = [
+        torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))
+        for a in (values, lower, upper, observed)
+    ]
+    fields += [
+        _network_inputs(fields[0], fields[3], layout),
+        torch.from_numpy(table.observed_cells.astype(np.float32)),
+    ]
+    return RowStore(torch.cat(fields, -1).to(device), tuple(a.shape[-1] for a in fields))
+
+
+def _network_inputs(values: Tensor, observed: Tensor, layout: FeatureLayout) -> Tensor:
+    """What the encoder reads: about centred, about unit scale, zero where not observed."""
+    parts = []
+    for block in layout.blocks:
+        x, seen = values[:, block.features], observed[:, block.features]
+        if block.family == Family.BERNOULLI:
+            parts.append((2 * x - 1) * seen)
+        elif block.family == Family.ORDINAL:
+            levels = torch.tensor(block.n_levels, dtype=x.dtype)
+            parts.append((x - (levels - 1) / 2) * (3.46 / levels) * seen)
+        elif block.family == Family.CATEGORICAL:
+            for j, n_levels in enumerate(block.n_levels):
+                one_hot = F.one_hot(x[:, j].long(), n_levels).to(x.dtype) - 1 / n_levels
+                parts.append(one_hot * seen[:, j, None])
+        else:
+            parts.append(x * seen)
+    return torch.cat(parts, -1) if parts else values

@@ -1,0 +1,1 @@
+"""Pooling of complete-data analyses. Imports no torch."""

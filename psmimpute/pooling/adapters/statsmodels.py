@@ -1,0 +1,207 @@
+"""Fitted models of statsmodels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from psmimpute.pooling.adapters.separation import separated_term
+from psmimpute.pooling.item import Fitted, PoolItem, number_or_none
+from psmimpute.pooling.rubin import FloatArray
+
+# Models whose likelihood has a maximum at infinity when a regressor separates the outcomes.
+_BINARY = frozenset({"Logit", "Probit", "MNLogit", "Binomial"})
+_COUNT = frozenset({"Poisson", "NegativeBinomial", "NegativeBinomialP", "GeneralizedPoisson"})
+_GAUSSIAN_RESULTS = frozenset({"RegressionResults", "OLSResults"})
+
+
+def from_statsmodels(fit: Fitted) -> PoolItem:
+    """Read results that follow the conventions of statsmodels.
+
+    Degrees of freedom are ``df_resid_inference`` where the covariance has its own, as a clustered
+    one has, else ``df_resid``.
+
+    Parameters
+    ----------
+    fit : statsmodels results
+        OLS, WLS, GLS, GLM, Logit, Probit, Poisson, NegativeBinomial, OrderedModel, QuantReg, RLM
+        or any other with ``params`` and ``cov_params()``; from formula or arrays.
+
+    Returns
+    -------
+    PoolItem
+    """
+    inner = getattr(fit, "_results", fit)
+    params, cov = _named(fit.params, fit), np.asarray(inner.cov_params(), dtype=float)
+    df = number_or_none(getattr(inner, "df_resid_inference", None))
+    return PoolItem(
+        params=params,
+        cov=cov,
+        df=number_or_none(getattr(inner, "df_resid", None)) if df is None else df,
+        nobs=_nobs(inner),
+        llf=_llf(inner),
+        n_params=len(params) + (_has_residual_variance(inner)),
+        problem=_problem(inner, params, cov),
+    )
+
+
+def from_gee(fit: Fitted) -> PoolItem:
+    """Read generalized estimating equations, whose theory is asymptotic: ``df`` is infinite.
+
+    Parameters
+    ----------
+    fit : statsmodels results
+        GEE, NominalGEE or OrdinalGEE.
+
+    Returns
+    -------
+    PoolItem
+    """
+    inner = getattr(fit, "_results", fit)
+    params = _named(fit.params, fit)
+    return PoolItem(
+        params=params,
+        cov=np.asarray(inner.cov_params(), dtype=float),
+        df=np.inf,
+        nobs=_nobs(inner),
+        problem=_not_converged(inner),
+    )
+
+
+def from_mixedlm(fit: Fitted) -> PoolItem:
+    """Read the fixed effects of a linear mixed model.
+
+    Variance components are left out: they are pooled on the log scale by
+    :func:`psmimpute.pooling.stats.pool_stat`. The residual degrees of freedom of statsmodels have
+    no meaning for a mixed model; ``df`` is infinite, and Satterthwaite's can be given to
+    :func:`psmimpute.pooling.pool.pool` as ``dfcom``.
+
+    Parameters
+    ----------
+    fit : statsmodels results
+        MixedLM.
+
+    Returns
+    -------
+    PoolItem
+        Without a log-likelihood when the fit is by REML, which compares no fixed effects.
+    """
+    inner = getattr(fit, "_results", fit)
+    params = _named(fit.fe_params, fit)
+    k = len(params)
+    reml = bool(getattr(inner, "reml", getattr(inner, "method", "") == "REML"))
+    return PoolItem(
+        params=params,
+        cov=np.asarray(inner.cov_params(), dtype=float)[:k, :k],
+        df=np.inf,
+        nobs=_nobs(inner),
+        llf=None if reml else _llf(inner),
+        n_params=len(np.asarray(inner.params)) + 1,
+        problem=_not_converged(inner),
+    )
+
+
+def from_mnlogit(fit: Fitted) -> PoolItem:
+    """Read a multinomial logit, whose estimates form a matrix.
+
+    Parameters
+    ----------
+    fit : statsmodels results
+        MNLogit.
+
+    Returns
+    -------
+    PoolItem
+        Terms are pairs of level and regressor, in the order of ``cov_params()``.
+    """
+    inner = getattr(fit, "_results", fit)
+    matrix, cov = np.asarray(inner.params, dtype=float), np.asarray(inner.cov_params(), dtype=float)
+    names = pd.MultiIndex.from_tuples(list(fit.model.data.cov_names), names=[None, None])
+    params = pd.Series(matrix.ravel(order="F"), index=names)
+    return PoolItem(
+        params=params,
+        cov=cov,
+        df=number_or_none(inner.df_resid),
+        nobs=_nobs(inner),
+        llf=_llf(inner),
+        n_params=len(params),
+        problem=_not_converged(inner) or _separated(inner, params, cov),
+    )
+
+
+def from_phreg(fit: Fitted) -> PoolItem:
+    """Read a proportional hazards regression; ``df`` is the number of events less coefficients.
+
+    Parameters
+    ----------
+    fit : statsmodels results
+        PHReg.
+
+    Returns
+    -------
+    PoolItem
+    """
+    inner = getattr(fit, "_results", fit)
+    params, model = _named(fit.params, fit), fit.model
+    events = float(np.sum(np.asarray(model.status)))
+    return PoolItem(
+        params=params,
+        cov=np.asarray(inner.cov_params(), dtype=float),
+        df=max(events - len(params), 1.0),
+        nobs=len(model.endog),
+        llf=_llf(inner),
+        n_params=len(params),
+        problem=_not_converged(inner),
+    )
+
+
+def _named(params: Fitted, fit: Fitted) -> pd.Series:
+    if isinstance(params, pd.Series):
+        return params
+    values = np.asarray(params, dtype=float)
+    data = getattr(fit.model, "data", None)
+    names = getattr(data, "param_names", None) or fit.model.exog_names
+    return pd.Series(values, index=pd.Index(list(names)[: len(values)]))
+
+
+def _nobs(inner: Fitted) -> int | None:
+    nobs = number_or_none(getattr(inner, "nobs", None))
+    return None if nobs is None else round(nobs)
+
+
+def _llf(inner: Fitted) -> float | None:
+    try:
+        return number_or_none(inner.llf)
+    except (AttributeError, NotImplementedError):
+        return None  # quasi-likelihoods and robust fits have none
+
+
+def _has_residual_variance(inner: Fitted) -> bool:
+    family = getattr(getattr(inner.model, "family", None), "__class__", None)
+    if family is not None:
+        return family.__name__ in ("Gaussian", "Gamma", "InverseGaussian")
+    return type(inner).__name__ in _GAUSSIAN_RESULTS
+
+
+def _problem(inner: Fitted, params: pd.Series, cov: FloatArray) -> str | None:
+    return _not_converged(inner) or _separated(inner, params, cov)
+
+
+def _not_converged(inner: Fitted) -> str | None:
+    retvals = getattr(inner, "mle_retvals", None)
+    converged = retvals.get("converged") if isinstance(retvals, dict) else None
+    if converged is None:
+        converged = getattr(inner, "converged", None)
+    if converged is None or bool(converged):
+        return None
+    return "did not converge; raise maxiter, or simplify the model"
+
+
+def _separated(inner: Fitted, params: pd.Series, cov: FloatArray) -> str | None:
+    model = inner.model
+    kinds = {type(model).__name__, type(getattr(model, "family", None)).__name__}
+    exog = getattr(model, "exog", None)
+    if exog is None or not kinds & (_BINARY | _COUNT):
+        return None
+    counts = bool(kinds & _COUNT)
+    return separated_term(params, cov, np.asarray(exog, dtype=float), only_low=counts)

@@ -1,0 +1,107 @@
+"""The few numbers of a fitted model that pooling needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from psmimpute.pooling.rubin import FloatArray
+
+Fitted = Any
+"""A fitted model of any library, of which nothing is known but its attributes."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class PoolItem:
+    """One complete-data analysis, as pooling sees it.
+
+    Attributes
+    ----------
+    params : Series, shape (k,)
+        Estimates, indexed by the name of the term.
+    cov : DataFrame or ndarray, shape (k, k)
+        Their covariance matrix, in the order of `params` or, as a frame, with its names.
+    df : float, optional
+        Complete-data residual degrees of freedom; None when the analysis does not say, infinity
+        when it is asymptotic by nature.
+    nobs : int, optional
+        Number of rows analysed.
+    llf : float, optional
+        Maximum log-likelihood.
+    n_params : int, optional
+        Number of parameters of `llf`, a residual variance included. Default: that of `params`.
+    problem : str, optional
+        Why the fit cannot be trusted, such as "did not converge". Pooling then refuses it.
+    meta : mapping, optional
+        Anything else, kept and not read.
+
+    Examples
+    --------
+    >>> item = PoolItem(pd.Series({"x": 1.0}), np.array([[0.25]]), df=20)
+    >>> item.params["x"]
+    np.float64(1.0)
+    """
+
+    params: pd.Series
+    cov: pd.DataFrame | npt.NDArray[np.float64]
+    df: float | None = None
+    nobs: int | None = None
+    llf: float | None = None
+    n_params: int | None = None
+    problem: str | None = None
+    meta: Mapping[str, Any] = field(default=_NOTHING, repr=False)
+
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariance in the order of `params`, shape ``(k, k)``."""
+        if isinstance(self.cov, pd.DataFrame):
+            index = self.params.index
+            if self.cov.index.equals(index) and self.cov.columns.equals(index):
+                return self.cov.to_numpy(dtype=float)
+            return self.cov.reindex(index=index, columns=index).to_numpy(dtype=float)
+        return np.asarray(self.cov, dtype=float)
+
+
+@runtime_checkable
+class SupportsPooling(Protocol):
+    """Any object that says by itself what pooling needs.
+
+    Examples
+    --------
+    >>> class MyFit:
+    ...     def __psm_pool_item__(self):
+    ...         estimates = pd.Series([1.2, 0.4], index=["a", "b"])
+    ...         return PoolItem(estimates, np.diag([0.1, 0.2]), df=30, nobs=32)
+    >>> isinstance(MyFit(), SupportsPooling)
+    True
+    """
+
+    def __psm_pool_item__(self) -> PoolItem:
+        """Estimates, covariance and degrees of freedom of this analysis."""
+        ...
+
+
+def number_or_none(value: object) -> float | None:
+    """Read an optional figure of a fitted model.
+
+    Parameters
+    ----------
+    value : object
+        A number, or anything else.
+
+    Returns
+    -------
+    float or None
+        None unless `value` is a finite number.
+    """
+    if isinstance(value, (int, float, np.integer, np.floating)) and np.isfinite(value):
+        return float(value)
+    return None

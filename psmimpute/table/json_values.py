@@ -1,0 +1,95 @@
+"""Column names and levels as JSON values, and back with their types."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from psmimpute.exceptions import SchemaError
+
+_TYPE, _VALUE = "type", "value"
+
+
+def _interval_parts(value: pd.Interval[Any]) -> list[Any]:
+    return [to_json(value.left), to_json(value.right), value.closed]
+
+
+def _interval(parts: list[Any]) -> pd.Interval[Any]:
+    return pd.Interval(from_json(parts[0]), from_json(parts[1]), parts[2])
+
+
+# Type, its tag, and the ways to JSON and back. Subclasses first: a Timestamp is a datetime,
+# a datetime is a date.
+_CODECS: tuple[tuple[type, str, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
+    (pd.Timestamp, "timestamp", lambda v: [v.isoformat(), v.unit], lambda v: _timestamp(*v)),
+    (pd.Timedelta, "timedelta", lambda v: [v.isoformat(), v.unit], lambda v: _timedelta(*v)),
+    (datetime.date, "date", lambda v: v.isoformat(), datetime.date.fromisoformat),
+    (pd.Interval, "interval", _interval_parts, _interval),
+    (tuple, "tuple", lambda v: [to_json(item) for item in v], lambda v: tuple(map(from_json, v))),
+    (bytes, "bytes", bytes.hex, bytes.fromhex),
+)
+_TAGS = {tag: decode for _, tag, _, decode in _CODECS}
+
+
+def _timestamp(text: str, unit: Any) -> pd.Timestamp:
+    return pd.Timestamp(text).as_unit(unit)
+
+
+def _timedelta(text: str, unit: Any) -> pd.Timedelta:
+    return pd.Timedelta(text).as_unit(unit)
+
+
+def to_json(value: object) -> Any:
+    """Return a column name or a level as a JSON value.
+
+    Parameters
+    ----------
+    value : object
+        Text, bytes, a number, a truth value, a date, a time, a duration, an interval, or a
+        tuple of these.
+
+    Returns
+    -------
+    str, int, float, bool, None or dict
+        For :func:`from_json`.
+
+    Raises
+    ------
+    SchemaError
+        If the value is of another type.
+
+    Examples
+    --------
+    >>> from_json(to_json(("a", 1)))
+    ('a', 1)
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    for cls, tag, encode, _ in _CODECS:
+        if isinstance(value, cls):
+            return {_TYPE: tag, _VALUE: encode(value)}
+    raise SchemaError(
+        f"{value!r}, of type {type(value).__name__}, cannot be stored as a column name or level: "
+        "use text, numbers, dates or intervals"
+    )
+
+
+def from_json(state: Any) -> Any:
+    """Return the value that :func:`to_json` described.
+
+    Parameters
+    ----------
+    state : str, int, float, bool, None or dict
+        What :func:`to_json` returned.
+
+    Returns
+    -------
+    object
+        Equal to the value described.
+    """
+    if isinstance(state, dict):
+        return _TAGS[state[_TYPE]](state[_VALUE])
+    return state

@@ -1,0 +1,78 @@
+"""The rules that tell what a column of numbers measures, from its observed values."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from psmimpute.table.kinds import ColumnKind
+from psmimpute.table.transforms import shape_moments
+
+FloatArray = npt.NDArray[np.float64]
+
+# A column with so many exact zeros, all else positive, is a point mass and an amount.
+ZERO_SHARE, FEWEST_ZEROS, FEWEST_AMOUNTS = 0.25, 10, 10
+# Whole amounts are counts with many zeros unless they take more values than this.
+MOST_COUNT_VALUES, LARGEST_COUNT = 30, 200
+POSITIVE_SKEWNESS, SKEWNESS_NEEDS = 1.0, 10
+# Above this, every float64 is whole.
+LARGEST_WHOLE = 2.0**53
+
+
+def is_whole(x: FloatArray) -> bool:
+    """Tell whether all values are whole numbers that float64 holds exactly.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        Finite values.
+
+    Returns
+    -------
+    bool
+        False if a value is beyond 2**53.
+    """
+    return bool(np.all(x == np.rint(x)) and np.all(np.abs(x) <= LARGEST_WHOLE))
+
+
+def numeric_kind(x: FloatArray) -> tuple[ColumnKind, str]:
+    """Tell what numbers with more than one distinct value measure.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_observed,)
+        Observed values, finite.
+
+    Returns
+    -------
+    kind : ColumnKind
+        Binary, semicontinuous, count, positive or continuous.
+    reason : str
+        The facts that decided, for the reader of the schema.
+
+    Examples
+    --------
+    >>> numeric_kind(np.arange(12.0))
+    (<ColumnKind.COUNT: 'count'>, 'whole numbers from 0 to 11, 12 of them distinct')
+    """
+    distinct = np.unique(x)
+    if len(distinct) == 2:
+        return ColumnKind.BINARY, f"two distinct values, {distinct[0]:g} and {distinct[1]:g}"
+    low, high, whole = distinct[0], distinct[-1], is_whole(distinct)
+    if low == 0 and _is_semicontinuous(x, distinct, whole=whole):
+        return ColumnKind.SEMICONTINUOUS, f"{np.mean(x == 0):.0%} exact zeros, the rest positive"
+    span = f"from {low:g} to {high:g}, {len(distinct)} of them distinct"
+    if whole and low >= 0 and high <= LARGEST_COUNT and len(distinct) <= MOST_COUNT_VALUES:
+        return ColumnKind.COUNT, f"whole numbers {span}"
+    if low > 0 and len(x) >= SKEWNESS_NEEDS:
+        skewness, log_skewness = shape_moments(x)[0], shape_moments(np.log(x))[0]
+        if skewness > POSITIVE_SKEWNESS and abs(log_skewness) < skewness:
+            reason = f"positive, skewness {skewness:.1f}, of the logarithms {log_skewness:.1f}"
+            return ColumnKind.POSITIVE, reason
+    return ColumnKind.CONTINUOUS, f"{'whole' if whole else 'real'} numbers {span}"
+
+
+def _is_semicontinuous(x: FloatArray, distinct: FloatArray, *, whole: bool) -> bool:
+    n_zeros, n_amounts = np.count_nonzero(x == 0), len(distinct) - 1
+    enough = n_zeros >= max(FEWEST_ZEROS, ZERO_SHARE * len(x)) and n_amounts > FEWEST_AMOUNTS
+    return bool(enough and (not whole or n_amounts > MOST_COUNT_VALUES))

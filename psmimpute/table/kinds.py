@@ -1,0 +1,29 @@
+"""The kinds of column that psmimpute can model, and the families of their features."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ColumnKind(StrEnum):
+    """What a column measures, which decides its features, their families and its encoding."""
+
+    CONTINUOUS = "continuous"
+    POSITIVE = "positive"
+    COUNT = "count"
+    SEMICONTINUOUS = "semicontinuous"
+    BINARY = "binary"
+    NOMINAL = "nominal"
+    ORDINAL = "ordinal"
+    DATETIME = "datetime"
+    TIMEDELTA = "timedelta"
+
+
+class Family(StrEnum):
+    """The likelihood of one feature; a column is one feature, or two if semicontinuous."""
+
+    GAUSSIAN = "gaussian"
+    COUNT = "count"
+    BERNOULLI = "bernoulli"
+    ORDINAL = "ordinal"
+    CATEGORICAL = "categorical"

@@ -1,0 +1,325 @@
+"""Monotone maps from the values of a column to a standardised latent scale, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+FloatArray = npt.NDArray[np.float64]
+
+N_KNOTS = 128
+# A sample skewness or kurtosis says little of the shape of a column below this many values.
+SHAPE_NEEDS = 50
+HEAVY_SKEWNESS, HEAVY_KURTOSIS = 1.5, 6.0
+LOG_SKEWNESS = 1.0
+COUNT_SKEWNESS = 0.5
+# exp() stays a normal, finite float64.
+_LARGEST_LOG = 700.0
+# Beyond the observed range the normal-score map goes on with the mean slope of its outer tenth.
+_OUTER_SHARE = 0.1
+
+
+class TransformKind(StrEnum):
+    """Shape of a transform, before it is standardised."""
+
+    IDENTITY = "identity"
+    LOG = "log"
+    LOG1P = "log1p"
+    SQRT = "sqrt"
+    NORMAL_SCORES = "normal_scores"
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A strictly increasing map of raw values x to a latent scale y.
+
+    .. math:: y = (g(x) - loc) / scale
+
+    with g the identity, a logarithm, :math:`\\log(1 + x)`, a square root, or the piecewise
+    linear map through `knots`, each pair a value and its normal score. The latent scale has mean
+    0 and variance 1 over the observed values.
+
+    Attributes
+    ----------
+    kind : TransformKind
+        Which g.
+    loc, scale : float
+        Mean and standard deviation of g(x) over the observed values; `scale` is positive.
+    knots_x, knots_g : tuple of float
+        Strictly increasing, two or more, for normal scores; else empty.
+    """
+
+    kind: TransformKind
+    loc: float
+    scale: float
+    knots_x: tuple[float, ...] = ()
+    knots_g: tuple[float, ...] = ()
+
+    @classmethod
+    def fitted(cls, kind: TransformKind, x: npt.ArrayLike) -> Self:
+        """Return the transform of the given shape that standardises observed values.
+
+        Parameters
+        ----------
+        kind : TransformKind
+            Its shape.
+        x : array_like, shape (n_observed,)
+            Observed values, finite; positive for a logarithm. One or more.
+
+        Returns
+        -------
+        Transform
+            Standardised over `x`; of scale 1 if all of `x` are equal.
+
+        Examples
+        --------
+        >>> Transform.fitted(TransformKind.IDENTITY, [1.0, 3.0])
+        Transform(kind=<TransformKind.IDENTITY: 'identity'>, loc=2.0, scale=1.0, ...)
+        """
+        values = np.asarray(x, dtype=np.float64)
+        knots_x, knots_g = _normal_score_knots(values) if kind == "normal_scores" else ((), ())
+        bare = cls(kind, 0.0, 1.0, knots_x, knots_g)
+        loc, scale = location_scale(bare.forward(values))
+        return cls(kind, loc, scale, knots_x, knots_g)
+
+    def forward(self, x: npt.ArrayLike) -> FloatArray:
+        """Map raw values to the latent scale.
+
+        Parameters
+        ----------
+        x : array_like, any shape
+            Raw values; positive for a logarithm, above -1 for log1p.
+
+        Returns
+        -------
+        ndarray, the same shape
+            Standardised.
+        """
+        values = np.asarray(x, dtype=np.float64)
+        return np.asarray((self._shape(values) - self.loc) / self.scale)
+
+    def inverse(self, y: npt.ArrayLike) -> FloatArray:
+        """Map latent values back.
+
+        Parameters
+        ----------
+        y : array_like, any shape
+            Standardised.
+
+        Returns
+        -------
+        ndarray, the same shape
+            Raw values; within the observed range for normal scores, positive for a logarithm.
+        """
+        with np.errstate(over="ignore"):
+            g = np.asarray(y, dtype=np.float64) * self.scale + self.loc
+        return self._unshape(g)
+
+    def _shape(self, x: FloatArray) -> FloatArray:
+        match self.kind:
+            case TransformKind.LOG:
+                return np.asarray(np.log(x))
+            case TransformKind.LOG1P:
+                return np.asarray(np.log1p(x))
+            case TransformKind.SQRT:
+                return np.asarray(np.sign(x) * np.sqrt(np.abs(x)))
+            case TransformKind.NORMAL_SCORES:
+                return self._score(x)
+            case _:
+                return x
+
+    def _unshape(self, g: FloatArray) -> FloatArray:
+        match self.kind:
+            case TransformKind.LOG:
+                return np.asarray(np.exp(np.clip(g, -_LARGEST_LOG, _LARGEST_LOG)))
+            case TransformKind.LOG1P:
+                return np.asarray(np.expm1(np.clip(g, -_LARGEST_LOG, _LARGEST_LOG)))
+            case TransformKind.SQRT:
+                return np.asarray(np.sign(g) * g**2)
+            case TransformKind.NORMAL_SCORES:
+                return np.asarray(np.interp(g, self.knots_g, self.knots_x))
+            case _:
+                return g
+
+    def _score(self, x: FloatArray) -> FloatArray:
+        knots_x, knots_g = np.asarray(self.knots_x), np.asarray(self.knots_g)
+        outer = max(1, int(_OUTER_SHARE * len(knots_x)))
+        slopes = [
+            (knots_g[i] - knots_g[j]) / (knots_x[i] - knots_x[j])
+            for i, j in ((outer, 0), (-1, -1 - outer))
+        ]
+        below = np.minimum(x - knots_x[0], 0.0)
+        above = np.maximum(x - knots_x[-1], 0.0)
+        inside = np.interp(x, knots_x, knots_g)
+        return np.asarray(inside + slopes[0] * below + slopes[1] * above)
+
+    def inverse_table(
+        self, n: int = 512, *, lo: float = -6.0, hi: float = 6.0
+    ) -> tuple[FloatArray, FloatArray]:
+        """Tabulate the inverse, for interpolation where Python cannot be called.
+
+        Parameters
+        ----------
+        n : int, default 512
+            Number of points.
+        lo, hi : float
+            Ends of the latent grid.
+
+        Returns
+        -------
+        grid_y, values_x : ndarray, shape (n,)
+            Equally spaced latent values, and the raw values they stand for.
+        """
+        grid = np.linspace(lo, hi, n)
+        return grid, self.inverse(grid)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the transform as JSON values.
+
+        Returns
+        -------
+        dict
+            For :meth:`from_dict`.
+        """
+        state = asdict(self)
+        return state | {"kind": str(self.kind), "knots_x": [*self.knots_x], "knots_g": [*self.knots_g]}
+
+    @classmethod
+    def from_dict(cls, state: dict[str, Any]) -> Self:
+        """Return the transform that :meth:`to_dict` described.
+
+        Parameters
+        ----------
+        state : dict
+            What :meth:`to_dict` returned.
+
+        Returns
+        -------
+        Transform
+            Equal to the one described.
+        """
+        knots_x, knots_g = tuple(state["knots_x"]), tuple(state["knots_g"])
+        return cls(TransformKind(state["kind"]), state["loc"], state["scale"], knots_x, knots_g)
+
+
+def _normal_score_knots(x: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Knots at distinct values, spread evenly over the normal scores of their mid-ranks."""
+    values, counts = np.unique(x, return_counts=True)
+    if len(values) == 1:
+        return (float(values[0]), float(np.nextafter(values[0], np.inf))), (0.0, 1.0)
+    below = np.cumsum(counts) - counts
+    scores = ndtri((below + counts / 2) / len(x))
+    evenly = np.linspace(scores[0], scores[-1], N_KNOTS)
+    chosen = np.unique(np.searchsorted(scores, evenly[1:-1]))
+    chosen = np.union1d(chosen, [0, len(values) - 1])
+    return tuple(values[chosen].tolist()), tuple(scores[chosen].tolist())
+
+
+def location_scale(x: FloatArray) -> tuple[float, float]:
+    """Mean and standard deviation of finite values, of any magnitude.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        One or more values.
+
+    Returns
+    -------
+    loc, scale : float
+        `scale` is 1 where the standard deviation is 0.
+    """
+    z, magnitude = _unit_magnitude(x)
+    scale = float(z.std()) * magnitude
+    loc = float(z.mean()) * magnitude
+    return loc, scale if 0 < scale < np.inf else 1.0
+
+
+def _unit_magnitude(x: FloatArray) -> tuple[FloatArray, float]:
+    """Values scaled to at most 1, and the power of two (so that it is exact) that did it."""
+    largest = float(np.abs(x).max())
+    magnitude = float(2.0 ** min(np.frexp(largest)[1], 1023)) if largest > 0 else 1.0
+    return x / magnitude, magnitude
+
+
+def shape_moments(x: FloatArray) -> tuple[float, float]:
+    """Sample skewness and excess kurtosis.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        Finite values.
+
+    Returns
+    -------
+    skewness, kurtosis : float
+        Both 0 if all values are equal.
+    """
+    z, _ = _unit_magnitude(x)
+    loc, scale = location_scale(z)
+    u = (z - loc) / scale
+    return float((u**3).mean()), float((u**4).mean()) - 3.0
+
+
+def choose_for_continuous(x: FloatArray) -> Transform:
+    """Choose the transform of a continuous column.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_observed,)
+        Observed values.
+
+    Returns
+    -------
+    Transform
+        Affine, or through normal scores if the values are heavily skewed or heavy-tailed.
+    """
+    skewness, kurtosis = shape_moments(x)
+    heavy = abs(skewness) > HEAVY_SKEWNESS or kurtosis > HEAVY_KURTOSIS
+    if heavy and len(x) >= SHAPE_NEEDS:
+        return Transform.fitted(TransformKind.NORMAL_SCORES, x)
+    return Transform.fitted(TransformKind.IDENTITY, x)
+
+
+def choose_for_positive(x: FloatArray) -> Transform:
+    """Choose the transform of positive values.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_observed,)
+        Observed values, all positive.
+
+    Returns
+    -------
+    Transform
+        Logarithmic, or through normal scores if the logarithms are skewed themselves.
+    """
+    skewness, _ = shape_moments(np.log(x))
+    if abs(skewness) < LOG_SKEWNESS or len(x) < SHAPE_NEEDS:
+        return Transform.fitted(TransformKind.LOG, x)
+    return Transform.fitted(TransformKind.NORMAL_SCORES, x)
+
+
+def choose_for_count(x: FloatArray) -> Transform:
+    """Choose the transform of counts.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_observed,)
+        Observed counts.
+
+    Returns
+    -------
+    Transform
+        Affine if the counts are about symmetric, else the root or the logarithm, whichever is
+        less skewed.
+    """
+    if shape_moments(x)[0] < COUNT_SKEWNESS:
+        return Transform.fitted(TransformKind.IDENTITY, x)
+    root, log = Transform.fitted(TransformKind.SQRT, x), Transform.fitted(TransformKind.LOG1P, x)
+    skewed = abs(shape_moments(root.forward(x))[0]) > abs(shape_moments(log.forward(x))[0])
+    return log if skewed else root
