@@ -75,3 +75,7 @@ class ImproperPoolingWarning(PSMWarning):
 
 class PoolingWarning(PSMWarning):
     """The analyses could be pooled, with a caveat that the reader should know."""
+
+
+class ExtrapolationWarning(PSMWarning):
+    """A column was observed in no row of a pattern set: imputations there extrapolate."""

@@ -5,10 +5,15 @@ from __future__ import annotations
 from importlib.resources import files
 
 import pandas as pd
+from pandas.api.extensions import ExtensionDtype
 
-GENITAL_STAGES = ("G1", "G2", "G3", "G4", "G5")
-PUBIC_HAIR_STAGES = ("P1", "P2", "P3", "P4", "P5", "P6")
-REGIONS = ("north", "east", "west", "south", "city")
+DTYPES: dict[str, str | ExtensionDtype] = {
+    "hc": "float64",
+    "tv": "float64",
+    "gen": pd.CategoricalDtype(["G1", "G2", "G3", "G4", "G5"], ordered=True),
+    "phb": pd.CategoricalDtype(["P1", "P2", "P3", "P4", "P5", "P6"], ordered=True),
+    "reg": pd.CategoricalDtype(["north", "east", "west", "south", "city"]),
+}
 
 
 def load_boys() -> pd.DataFrame:
@@ -39,13 +44,4 @@ def load_boys() -> pd.DataFrame:
     """
     source = files("psmimpute.datasets") / "boys.csv"
     with source.open() as text:
-        return pd.read_csv(
-            text,
-            dtype={
-                "hc": "float64",
-                "tv": "float64",
-                "gen": pd.CategoricalDtype(GENITAL_STAGES, ordered=True),
-                "phb": pd.CategoricalDtype(PUBIC_HAIR_STAGES, ordered=True),
-                "reg": pd.CategoricalDtype(REGIONS),
-            },
-        )
+        return pd.read_csv(text, dtype=DTYPES)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from importlib.resources import files
 
 import pandas as pd
+from pandas.api.extensions import ExtensionDtype
 
-AGE_GROUPS = ("20-39", "40-59", "60-99")
-YES_NO = ("no", "yes")
+DTYPES: dict[str, str | ExtensionDtype] = {
+    "age": pd.CategoricalDtype(["20-39", "40-59", "60-99"]),
+    "hyp": pd.CategoricalDtype(["no", "yes"]),
+    "chl": "float64",
+}
 
 
 def load_nhanes2() -> pd.DataFrame:
@@ -32,11 +36,4 @@ def load_nhanes2() -> pd.DataFrame:
     """
     source = files("psmimpute.datasets") / "nhanes2.csv"
     with source.open() as text:
-        return pd.read_csv(
-            text,
-            dtype={
-                "age": pd.CategoricalDtype(AGE_GROUPS),
-                "hyp": pd.CategoricalDtype(YES_NO),
-                "chl": "float64",
-            },
-        )
+        return pd.read_csv(text, dtype=DTYPES)

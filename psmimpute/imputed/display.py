@@ -32,7 +32,7 @@ def facts(imp: ImputedTable) -> dict[str, str]:
         "Imputations": f"m = {imp.m}",
         "Imputed cells": f"{cells} ({_percent(cells, n_rows * n_columns)})",
     }
-    assigned = [name for name, _ in imp._derived]
+    assigned = imp.assigned
     if assigned:
         result["Assigned"] = ", ".join(map(str, assigned))
     result["Pattern sets"] = _sets(imp)
@@ -40,6 +40,8 @@ def facts(imp: ImputedTable) -> dict[str, str]:
     result["Mechanism"] = imp.info.missingness
     if imp.info.seed is not None:
         result["Seed"] = str(imp.info.seed)
+    if imp.info.adjustments:
+        result["Adjusted"] = "; ".join(imp.info.adjustments)
     result["Warnings"] = "; ".join(imp.info.warnings) or "none"
     return result
 

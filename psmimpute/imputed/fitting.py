@@ -95,7 +95,7 @@ def fit_each(
     if n_jobs != -1 and n_jobs < 1:
         raise ImputationError(f"n_jobs={n_jobs}: give a number of threads, or -1 for all")
 
-    def one(k: int) -> Any:
+    def one(k: int) -> object:
         try:
             return analysis(frame(k))
         except Exception as error:
@@ -110,7 +110,7 @@ def fit_each(
 def _shown(results: Iterator[Any], m: int, progress: bool | None) -> Iterator[Any]:
     if not progress:
         return results
-    from tqdm.auto import tqdm  # noqa: PLC0415 (its notebook part is slow to import)
+    from tqdm.auto import tqdm
 
     return iter(tqdm(results, total=m, desc="analyses"))
 
@@ -121,7 +121,7 @@ class _FormulaAnalysis:
     def __init__(self, formula: str, model: ModelFunction) -> None:
         self._formula, self._model = formula, model
 
-    def __call__(self, frame: pd.DataFrame) -> Any:
+    def __call__(self, frame: pd.DataFrame) -> object:
         built = self._model(self._formula, frame)
         fit = getattr(built, "fit", None)
         if not callable(fit) or hasattr(built, "params"):

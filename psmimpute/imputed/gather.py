@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.extensions import ExtensionDtype
 
 from psmimpute.exceptions import ImputationError
 
@@ -35,7 +36,11 @@ class GatheredColumn:
 
 
 def gather_column(
-    completed: Sequence[pd.Series], *, name: Hashable, missing: BoolArray, keep: bool = False
+    completed: Sequence[pd.Series],
+    *,
+    name: Hashable,
+    missing: BoolArray,
+    data: pd.Series | None = None,
 ) -> GatheredColumn:
     """Find the cells of a column that imputations fill or change, and take their values.
 
@@ -47,19 +52,19 @@ def gather_column(
         Its name, for messages.
     missing : ndarray of bool, shape (n_rows,)
         Cells known to be missing in the incomplete data.
-    keep : bool, default False
-        Keep cells that differ between imputations but are not in `missing` as they are in the
-        first imputation, instead of making them missing.
+    data : Series, optional
+        The column of the incomplete data. Without it, it is made from the first imputation
+        by emptying the cells that imputations fill or change.
 
     Returns
     -------
     GatheredColumn
-        Integer and boolean columns with gaps are nullable.
+        Integer and boolean columns that had to be emptied are nullable.
 
     Raises
     ------
     ImputationError
-        If the dtype differs between imputations.
+        If the dtype differs between imputations, or a category is missing in some of them.
 
     Examples
     --------
@@ -76,10 +81,15 @@ def gather_column(
                 f"imputation {number}: give it one dtype (for categories, one list of levels)"
             )
     rows = missing & np.logical_or.reduce([c.notna().to_numpy(dtype=bool) for c in completed])
+    reference = first if data is None else data
+    for column in completed:
+        rows |= ~same_cells(reference, column) & ~missing
     for column in completed[1:]:
         rows |= ~same_cells(first, column)
+    if isinstance(first.dtype, pd.CategoricalDtype):
+        _check_levels(completed, name, rows)
     cells = np.stack([cell_values(column, rows) for column in completed])
-    return GatheredColumn(_blank(first, rows & missing if keep else rows), rows, cells)
+    return GatheredColumn(_blank(first, rows) if data is None else data, rows, cells)
 
 
 def same_cells(a: pd.Series, b: pd.Series) -> BoolArray:
@@ -114,11 +124,39 @@ def cell_values(column: pd.Series, rows: BoolArray) -> npt.NDArray[Any]:
     Returns
     -------
     ndarray, shape (n_selected,)
-        Of the column's dtype if that is NumPy's, else of objects.
+        Of the column's dtype if that is NumPy's; dates with a time zone in UTC; else of
+        objects.
     """
     taken = column[rows]
-    dtype = taken.dtype if isinstance(taken.dtype, np.dtype) else np.dtype(object)
-    return taken.to_numpy(dtype=dtype)
+    dtype = taken.dtype
+    if isinstance(dtype, np.dtype):
+        return taken.to_numpy(dtype=dtype)
+    kind = getattr(dtype, "kind", "O")
+    if kind == "M":
+        dates = pd.DatetimeIndex(taken.astype(object))
+        naive = dates if dates.tz is None else dates.tz_convert("UTC").tz_localize(None)
+        return naive.to_numpy()
+    if kind == "m":
+        return taken.to_numpy(dtype="timedelta64[ns]", na_value=np.timedelta64("NaT"))
+    if kind == "f" or "decimal" in str(dtype):
+        return taken.to_numpy(dtype=np.float64, na_value=np.nan)
+    return taken.to_numpy(dtype=object)
+
+
+def _check_levels(completed: Sequence[pd.Series], name: Hashable, rows: BoolArray) -> None:
+    for number, column in enumerate(completed, start=1):
+        if column[rows].isna().any():
+            raise ImputationError(
+                f"column {name!r} has no level in some cells of imputation {number} that have one "
+                "in another: give these cells a level of their own"
+            )
+
+
+def _nullable(dtype: np.dtype[Any]) -> ExtensionDtype:
+    if dtype.kind == "b":
+        return pd.BooleanDtype()
+    name = f"{'U' if dtype.kind == 'u' else ''}Int{8 * dtype.itemsize}"
+    return cast("ExtensionDtype", pd.api.types.pandas_dtype(name))
 
 
 def _blank(column: pd.Series, rows: BoolArray) -> pd.Series:
@@ -126,5 +164,5 @@ def _blank(column: pd.Series, rows: BoolArray) -> pd.Series:
     if not rows.any():
         return column.copy()
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biu":
-        column = column.convert_dtypes(convert_string=False, convert_floating=False)
+        column = column.astype(_nullable(column.dtype))
     return column.mask(pd.Series(rows, index=column.index))

@@ -6,26 +6,25 @@ The frame is stored once, and only the imputed cells m times.
 from __future__ import annotations
 
 import copy
-import operator
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from psmimpute.exceptions import ImputationError
+from psmimpute.imputed.derived import DerivedColumns
 from psmimpute.imputed.gather import GatheredColumn, gather_column
 from psmimpute.imputed.info import ImputationInfo
-from psmimpute.imputed.pattern_set import NAME, draw_frequencies, set_series
+from psmimpute.imputed.numbers import imputation_number
+from psmimpute.imputed.pattern_set import NAME, FloatArray, IntArray, PatternSets
 from psmimpute.table.encoding import assign_cells
 from psmimpute.table.schema import TableSchema
 
 BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.integer]
-Recipe = Callable[[pd.DataFrame], Any]
+Values = dict[int, npt.NDArray[Any]]
 
 
 class ImputedTable:
@@ -61,7 +60,7 @@ class ImputedTable:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(  # noqa: PLR0913 (the parts of the object, all by keyword)
+    def __init__(
         self,
         *,
         data: pd.DataFrame,
@@ -76,47 +75,31 @@ class ImputedTable:
         self._data = data
         self.schema = schema
         self._where: BoolArray = np.asarray(where, dtype=bool)
-        self._values = {int(position): cells for position, cells in values.items()}
+        self._values: Values = {int(j): cells for j, cells in values.items() if cells.size}
         self.member_of: IntArray = np.atleast_1d(np.asarray(member_of, dtype=np.int64))
         self.info = info if info is not None else ImputationInfo()
-        self._draws = pattern_set_draws
-        self._probabilities = pattern_set_probabilities
-        self._derived: tuple[tuple[Hashable, Recipe], ...] = ()
-        if self._draws is not None and self._probabilities is None:
-            n_sets = max(self.info.n_sets, int(self._draws.max(initial=0)) + 1)
-            self._probabilities = draw_frequencies(self._draws, n_sets)
+        self._sets = PatternSets.of(
+            pattern_set_probabilities, pattern_set_draws, n_sets=self.info.n_sets
+        )
+        self._derived = DerivedColumns()
         self._check()
 
     def _check(self) -> None:
-        n_rows, n_columns = self._data.shape
-        if self._where.shape != (n_rows, n_columns):
+        if self._where.shape != self._data.shape:
             raise ImputationError(
-                f"where has shape {self._where.shape} but the data have {n_rows} rows and "
-                f"{n_columns} columns"
+                f"where has shape {self._where.shape} but the data have shape {self._data.shape}"
             )
         if self.m < 1:
             raise ImputationError("member_of names no imputation: at least one is needed")
-        for position in np.flatnonzero(self._where.any(axis=0)):
-            expected = (self.m, int(self._where[:, position].sum()))
-            found = np.shape(self._values.get(int(position), ()))
-            if found != expected:
+        for position, n_imputed in enumerate(self._where.sum(axis=0)):
+            found = np.shape(self._values.get(position, ()))
+            if (n_imputed or position in self._values) and found != (self.m, n_imputed):
                 raise ImputationError(
                     f"the imputed values of column {self._data.columns[position]!r} have shape "
-                    f"{found}, expected {expected} (imputations, imputed cells)"
+                    f"{found}, expected {(self.m, int(n_imputed))} (imputations, imputed cells)"
                 )
-        self._check_sets()
-
-    def _check_sets(self) -> None:
-        n_rows = len(self._data)
-        if self._draws is not None and self._draws.shape != (self.m, n_rows):
-            raise ImputationError(
-                f"pattern_set_draws has shape {self._draws.shape}, expected {(self.m, n_rows)}"
-            )
-        if self._probabilities is not None and len(self._probabilities) != n_rows:
-            raise ImputationError(
-                f"pattern_set_probabilities has {len(self._probabilities)} rows, the data have "
-                f"{n_rows}"
-            )
+        if self._sets is not None:
+            self._sets.check(m=self.m, n_rows=self.n_rows)
 
     @property
     def m(self) -> int:
@@ -131,14 +114,19 @@ class ImputedTable:
     @property
     def n_sets(self) -> int:
         """Number of pattern sets; 0 if the imputations carry none."""
-        return 0 if self._probabilities is None else self._probabilities.shape[1]
+        return 0 if self._sets is None else self._sets.n_sets
 
     @property
     def columns(self) -> pd.Index:
         """Names of the columns of a completed frame, the assigned ones included."""
         names = self._data.columns
-        added = [name for name, _ in self._derived if name not in names]
-        return names.append(pd.Index(dict.fromkeys(added))) if added else names
+        added = [name for name in self.assigned if name not in names]
+        return names.append(pd.Index(added)) if added else names
+
+    @property
+    def assigned(self) -> list[Hashable]:
+        """Names of the columns that are computed from each completed frame."""
+        return self._derived.names
 
     @property
     def data(self) -> pd.DataFrame:
@@ -148,7 +136,7 @@ class ImputedTable:
     @property
     def where(self) -> pd.DataFrame:
         """The imputed cells: a frame of booleans with the rows and columns of the data."""
-        return pd.DataFrame(self._where, index=self._data.index, columns=self._data.columns)
+        return pd.DataFrame(self._where.copy(), index=self._data.index, columns=self._data.columns)
 
     @property
     def n_missing(self) -> pd.Series:
@@ -156,95 +144,34 @@ class ImputedTable:
         return self._data.isna().sum().rename("n_missing")
 
     @property
-    def values(self) -> dict[int, npt.NDArray[Any]]:
+    def values(self) -> Values:
         """Imputed values by column position, shape ``(m, n_imputed_cells)`` each."""
         return dict(self._values)
 
     @property
     def pattern_set(self) -> pd.Series:
         """The most probable pattern set of each row, a categorical column of labels from 1."""
-        modal = self._probability_array().argmax(axis=1)
-        return set_series(modal, self.n_sets, self._data.index)
+        return self._known_sets().modal(self._data.index)
 
     @property
     def pattern_set_probabilities(self) -> pd.DataFrame:
         """Posterior probability of each pattern set, shape (n_rows, n_sets)."""
+        probabilities = self._known_sets().probabilities
         labels = pd.RangeIndex(1, self.n_sets + 1, name=NAME)
-        return pd.DataFrame(self._probability_array().copy(), self._data.index, labels)
+        return pd.DataFrame(probabilities.copy(), index=self._data.index, columns=labels)
 
     @property
     def pattern_set_draws(self) -> IntArray | None:
-        """Codes, from 0, of the sets drawn, shape (m, n_rows); None without sets."""
-        return self._draws
+        """Codes, from 0, of the sets drawn, shape (m, n_rows); None without draws."""
+        return None if self._sets is None else self._sets.draws
 
-    def _probability_array(self) -> FloatArray:
-        if self._probabilities is None:
+    def _known_sets(self) -> PatternSets:
+        if self._sets is None:
             raise ImputationError(
                 "these imputations carry no pattern sets: impute with missingness='shared' or "
                 "'selection'"
             )
-        return self._probabilities
-
-    def imputation_number(self, k: object) -> int:
-        """Return `k` as an imputation number, 0 for the incomplete data.
-
-        Parameters
-        ----------
-        k : object
-            What the user gave.
-
-        Returns
-        -------
-        int
-            From 0 to `m`.
-
-        Raises
-        ------
-        ImputationError
-            If `k` is not a whole number from 0 to `m`.
-        """
-        message = (
-            f"complete({k!r}): give an imputation from 1 to {self.m}, 0 for the incomplete data, "
-            "or 'long', 'wide', 'stacked' or 'all'"
-        )
-        if isinstance(k, (bool, np.bool_)):
-            raise ImputationError(message)
-        try:
-            number = operator.index(k)  # type: ignore[arg-type]
-        except TypeError:
-            raise ImputationError(message) from None
-        if not 0 <= number <= self.m:
-            raise ImputationError(message)
-        return number
-
-    def imputed_values(self, column: Hashable) -> pd.DataFrame:
-        """Return the imputed values of one column, imputations side by side.
-
-        Parameters
-        ----------
-        column : hashable
-            Name of a column of the data.
-
-        Returns
-        -------
-        DataFrame, shape (n_imputed_cells, m)
-            Rows keep their labels; columns are the imputations, from 1.
-
-        Raises
-        ------
-        ImputationError
-            If the column does not exist.
-        """
-        position = self.position(column)
-        rows = self._where[:, position]
-        source = self._data.iloc[rows, position]
-        cells = self._values.get(position)
-        every = np.arange(len(source))
-        completed = {
-            k: assign_cells(source, every, cells[k - 1]) if cells is not None else source
-            for k in range(1, self.m + 1)
-        }
-        return pd.DataFrame(completed, index=source.index)
+        return self._sets
 
     def position(self, column: Hashable) -> int:
         """Return the position of a stored column.
@@ -268,22 +195,33 @@ class ImputedTable:
             raise ImputationError(
                 f"unknown column {column!r}; the data have {[*self._data.columns]}"
             )
-        return int(self._data.columns.get_loc(column))
+        return cast("int", self._data.columns.get_loc(column))
 
-    def is_assigned(self, column: Hashable) -> bool:
-        """Return whether a column is computed from each completed frame.
+    def imputed_values(self, column: Hashable) -> pd.DataFrame:
+        """Return the imputed values of one column, imputations side by side.
 
         Parameters
         ----------
         column : hashable
-            Name of a column.
+            Name of a column of the data.
 
         Returns
         -------
-        bool
-            False for unknown columns.
+        DataFrame, shape (n_imputed_cells, m)
+            Rows keep their labels; columns are the imputations, from 1.
+
+        Raises
+        ------
+        ImputationError
+            If the column does not exist.
         """
-        return any(name == column for name, _ in self._derived)
+        position = self.position(column)
+        rows = self._where[:, position]
+        completed = {
+            k: self._completed(position, k)[rows] if rows.any() else self._column(position)[rows]
+            for k in range(1, self.m + 1)
+        }
+        return pd.DataFrame(completed, index=self._data.index[rows])
 
     def complete_columns(self, k: int, names: list[Hashable]) -> pd.DataFrame:
         """Return some columns of the k-th completed frame, without completing the others.
@@ -305,44 +243,55 @@ class ImputedTable:
         ImputationError
             If there is no such imputation or column.
         """
-        number = self.imputation_number(k)
-        if any(self.is_assigned(name) for name in names):
+        number = imputation_number(k, self.m)
+        if not set(self.assigned).isdisjoint(names):
             return self._frame(number)[names]
         positions = [self.position(name) for name in names]
         frame = self._data.iloc[:, positions].copy()
         if number > 0:
             for place, position in enumerate(positions):
                 if position in self._values:
-                    frame.isetitem(place, self._completed(position, number))
+                    frame.isetitem(place, cast("Any", self._completed(position, number)))
         return frame
+
+    def _column(self, position: int) -> pd.Series:
+        return self._data.iloc[:, position]
 
     def _completed(self, position: int, k: int) -> pd.Series:
         rows = np.flatnonzero(self._where[:, position])
-        return assign_cells(self._data.iloc[:, position], rows, self._values[position][k - 1])
+        return assign_cells(self._column(position), rows, self._values[position][k - 1])
 
     def _frame(self, k: int, *, pattern_set: bool = False) -> pd.DataFrame:
         """Return the k-th completed frame; 0 is the incomplete data."""
         frame = self._data.copy()
         if k > 0:
             for position in self._values:
-                frame.isetitem(position, self._completed(position, k))
-        for name, recipe in self._derived:
-            frame[name] = _derive(name, recipe, frame, k)
+                frame.isetitem(position, cast("Any", self._completed(position, k)))
+        self._derived.compute(frame, k)
         if pattern_set:
-            self._append_set(frame, k)
+            if NAME in frame.columns:
+                raise ImputationError(
+                    f"the data have a column {NAME!r} already: rename it, or complete without "
+                    "pattern_set=True"
+                )
+            frame[NAME] = self._known_sets().drawn(k, frame.index)
         return frame
 
-    def _append_set(self, frame: pd.DataFrame, k: int) -> None:
-        if NAME in frame.columns:
-            raise ImputationError(
-                f"the data have a column {NAME!r} already: rename it, or complete without "
-                "pattern_set=True"
-            )
-        self._probability_array()
-        if self._draws is None:
-            raise ImputationError("the draws of the pattern set were not kept: use imp.pattern_set")
-        codes = np.full(self.n_rows, -1) if k == 0 else self._draws[k - 1]
-        frame[NAME] = set_series(codes, self.n_sets, frame.index)
+    def analysis_frame(self, k: int) -> pd.DataFrame:
+        """Return the k-th completed frame with the sets drawn, if there are any.
+
+        Parameters
+        ----------
+        k : int
+            Imputation from 1 to m.
+
+        Returns
+        -------
+        DataFrame
+            With the column ``pattern_set``, unless the data have one of that name.
+        """
+        drawn = self.pattern_set_draws is not None and NAME not in self.columns
+        return self._frame(k, pattern_set=drawn)
 
     def __len__(self) -> int:
         return self.m
@@ -351,56 +300,30 @@ class ImputedTable:
         return (self._frame(k) for k in range(1, self.m + 1))
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ImputedTable):
-            return NotImplemented
-        return (
-            self.m == other.m
+        # A frame would compare itself with us cell by cell if we left it to that.
+        return isinstance(other, ImputedTable) and (
+            np.array_equal(self.member_of, other.member_of)
             and self._derived == other._derived
-            and np.array_equal(self.member_of, other.member_of)
             and self._data.equals(other._data)
+            and self._data.index.equals(other._data.index)
             and self._data.columns.equals(other._data.columns)
             and np.array_equal(self._where, other._where)
-            and _same_optional(self._draws, other._draws)
-            and _same_optional(self._probabilities, other._probabilities)
+            and _same_sets(self._sets, other._sets)
             and _same_values(self._values, other._values)
         )
+
+    def __copy__(self) -> Self:
+        # The default goes by __getstate__, which is for leaving the session.
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.materialized().__dict__.copy()
         state["info"] = replace(self.info, extend=None)
         return state
 
-    def materialized(self) -> Self:
-        """Return the same imputations with assigned columns stored instead of recomputed.
-
-        Returns
-        -------
-        ImputedTable
-            This object itself when no column was assigned. Stored integer and boolean columns
-            that differ between imputations become nullable.
-        """
-        if not self._derived:
-            return self
-        names = [*dict.fromkeys(name for name, _ in self._derived)]
-        completed = [frame[names] for frame in self]
-        missing = self._missing_in_data(names)
-        result = copy.copy(self)
-        result._derived = ()
-        result._data, result._values = self._data.copy(), dict(self._values)
-        for name in names:
-            columns = [frame[name] for frame in completed]
-            result._store_column(gather_column(columns, name=name, missing=missing[name]))
-        return result
-
-    def _missing_in_data(self, names: list[Hashable]) -> dict[Hashable, BoolArray]:
-        """Return where assigned columns cannot be had from the incomplete data."""
-        try:
-            frame = self._frame(0)
-        except ImputationError:
-            return {name: np.zeros(self.n_rows, dtype=bool) for name in names}
-        return {name: frame[name].isna().to_numpy(dtype=bool) for name in names}
-
-    def take(self, rows: npt.NDArray[np.integer]) -> Self:
+    def take(self, rows: IntArray) -> Self:
         """Return the same imputations of some of the rows.
 
         Parameters
@@ -419,17 +342,41 @@ class ImputedTable:
         for position, cells in self._values.items():
             imputed = self._where[:, position]
             rank = np.cumsum(imputed) - 1
-            result._values[position] = cells[:, rank[rows[imputed[rows]]]]
-        result._draws = None if self._draws is None else self._draws[:, rows]
-        result._probabilities = None if self._probabilities is None else self._probabilities[rows]
-        ess, pareto_k = self.info.ess, self.info.pareto_k
-        result.info = replace(
-            self.info,
-            ess=None if ess is None else ess[rows],
-            pareto_k=None if pareto_k is None else pareto_k[rows],
-            extend=None,
-        )
+            if imputed[rows].any():
+                result._values[position] = cells[:, rank[rows[imputed[rows]]]]
+        result._sets = None if self._sets is None else self._sets.take(rows)
+        result.info = self.info.take(rows)
         return result
+
+    def materialized(self) -> Self:
+        """Return the same imputations with assigned columns stored instead of recomputed.
+
+        Returns
+        -------
+        ImputedTable
+            This object itself when no column was assigned. Stored integer and boolean columns
+            that differ between imputations become nullable.
+        """
+        names = self.assigned
+        if not names:
+            return self
+        completed = [frame[names] for frame in self]
+        missing = self._missing_in_data(names)
+        result = copy.copy(self)
+        result._derived = DerivedColumns()
+        result._data, result._values = self._data.copy(), dict(self._values)
+        for name in names:
+            columns = [frame[name] for frame in completed]
+            result._store_column(gather_column(columns, name=name, missing=missing[name]))
+        return result
+
+    def _missing_in_data(self, names: list[Hashable]) -> dict[Hashable, BoolArray]:
+        """Return where assigned columns cannot be had from the incomplete data."""
+        try:
+            frame = self._frame(0)
+        except ImputationError:
+            return {name: np.zeros(self.n_rows, dtype=bool) for name in names}
+        return {name: frame[name].isna().to_numpy(dtype=bool) for name in names}
 
     def _store_column(self, gathered: GatheredColumn) -> None:
         name = gathered.column.name
@@ -442,21 +389,11 @@ class ImputedTable:
             self._values[position] = gathered.cells
 
 
-def _derive(name: Hashable, recipe: Recipe, frame: pd.DataFrame, k: int) -> Any:
-    try:
-        return recipe(frame)
-    except Exception as error:
-        source = f"imputation {k}" if k else "the incomplete data"
-        raise ImputationError(
-            f"column {name!r} could not be computed on {source}: {error!r}"
-        ) from error
+def _same_sets(a: PatternSets | None, b: PatternSets | None) -> bool:
+    return b is None if a is None else a.same_as(b)
 
 
-def _same_optional(a: npt.NDArray[Any] | None, b: npt.NDArray[Any] | None) -> bool:
-    return a is b or (a is not None and b is not None and np.array_equal(a, b))
-
-
-def _same_values(a: Mapping[int, npt.NDArray[Any]], b: Mapping[int, npt.NDArray[Any]]) -> bool:
+def _same_values(a: Values, b: Values) -> bool:
     return a.keys() == b.keys() and all(
         pd.Series(a[position].ravel()).equals(pd.Series(b[position].ravel())) for position in a
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class ImputationInfo:
         Shape of the generalised Pareto tail of each row's weights.
     warnings : tuple of str
         What the user was warned of.
+    adjustments : tuple of str
+        How imputed values were changed since, for sensitivity analysis.
     extend : callable, optional
         Maps a number of imputations to the multiply-imputed data set with that many. It is
         not kept when the data set is pickled.
@@ -56,4 +58,25 @@ class ImputationInfo:
     ess: npt.NDArray[np.float64] | None = None
     pareto_k: npt.NDArray[np.float64] | None = None
     warnings: tuple[str, ...] = ()
+    adjustments: tuple[str, ...] = ()
     extend: Callable[[int], Any] | None = None
+
+    def take(self, rows: npt.NDArray[np.integer]) -> ImputationInfo:
+        """Return the same for some of the rows; it can no longer extend.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n_selected,)
+            Positions of the rows.
+
+        Returns
+        -------
+        ImputationInfo
+            A new object.
+        """
+        return replace(
+            self,
+            ess=None if self.ess is None else self.ess[rows],
+            pareto_k=None if self.pareto_k is None else self.pareto_k[rows],
+            extend=None,
+        )

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Literal, Self, overload
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from psmimpute.exceptions import ImputationError
 from psmimpute.imputed.analyses import Analyses
+from psmimpute.imputed.diagnostics import Diagnostics, diagnose
 from psmimpute.imputed.display import html, text
+from psmimpute.imputed.export import write_mice, write_stata
 from psmimpute.imputed.fitting import Analysis, ModelFunction, as_function, fit_each
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.info import ImputationInfo
 from psmimpute.imputed.layouts import long_frame, stacked_frame, wide_frame
-from psmimpute.imputed.pattern_set import NAME
+from psmimpute.imputed.numbers import imputation_number
 from psmimpute.imputed.plots.accessor import Plots
+from psmimpute.imputed.report import Report, Summarized, make_report
+from psmimpute.imputed.selecting import chosen_rows
+from psmimpute.imputed.shift import Scale, Shift, shift_imputed
 from psmimpute.pooling.results import PooledResults
 
 __all__ = ["ImputationInfo", "MultiplyImputed"]
@@ -105,10 +109,10 @@ class MultiplyImputed(ImputedTable):
             to be had.
         """
         if not isinstance(action, str):
-            return self._frame(self.imputation_number(action), pattern_set=pattern_set)
+            return self._frame(imputation_number(action, self.m), pattern_set=pattern_set)
         first = 0 if include else 1
         if action not in {"long", "wide", "stacked", "all"}:
-            self.imputation_number(action)
+            imputation_number(action, self.m)
         frames = {k: self._frame(k, pattern_set=pattern_set) for k in range(first, self.m + 1)}
         if action == "long":
             return long_frame(frames)
@@ -151,12 +155,12 @@ class MultiplyImputed(ImputedTable):
             imputation.
         """
         run = as_function(analysis, model)
-        fits = fit_each(self._analysis_frame, run, m=self.m, n_jobs=n_jobs, progress=progress)
+        fits = fit_each(self.analysis_frame, run, m=self.m, n_jobs=n_jobs, progress=progress)
         return Analyses(
             fits,
             member_of=self.member_of,
-            frames=self._analysis_frame,
-            model=model,
+            frames=self.analysis_frame,
+            model=model if isinstance(analysis, str) else analysis,
             formula=analysis if isinstance(analysis, str) else None,
         )
 
@@ -200,11 +204,7 @@ class MultiplyImputed(ImputedTable):
         fitted = self.fit(analysis, model=model, n_jobs=n_jobs, progress=progress)
         return fitted.pool(dfcom=dfcom)
 
-    def _analysis_frame(self, k: int) -> pd.DataFrame:
-        drawn = self._draws is not None and NAME not in self.columns
-        return self._frame(k, pattern_set=drawn)
-
-    def assign(self, **columns: Any) -> Self:
+    def assign(self, **columns: object) -> Self:
         """Add columns computed from each completed frame.
 
         They are computed anew whenever a frame is completed, so that nothing is stored; the
@@ -227,15 +227,11 @@ class MultiplyImputed(ImputedTable):
             If a function fails on the first completed frame.
         """
         result = copy.copy(self)
-        recipes = tuple(
-            (name, value if callable(value) else _Constant(value))
-            for name, value in columns.items()
-        )
-        result._derived = (*self._derived, *recipes)
+        result._derived = self._derived.extended(columns)
         result._frame(1)
         return result
 
-    def filter(self, condition: npt.ArrayLike | Callable[[pd.DataFrame], Any]) -> Self:
+    def filter(self, condition: npt.ArrayLike | Callable[[pd.DataFrame], object]) -> Self:
         """Keep some of the rows, the same ones in every imputation.
 
         Parameters
@@ -254,19 +250,7 @@ class MultiplyImputed(ImputedTable):
             If the condition is not one boolean for each row, or differs between imputations:
             select such rows in the analysis instead.
         """
-        if callable(condition):
-            chosen = [_row_mask(condition(frame), self.n_rows) for frame in self]
-        else:
-            chosen = [_row_mask(condition, self.n_rows)]
-        for k, rows in enumerate(chosen, start=1):
-            differing = int((rows != chosen[0]).sum())
-            if differing:
-                raise ImputationError(
-                    f"the condition keeps other rows in imputation {k} than in imputation 1 "
-                    f"({differing} differ), so it depends on imputed values: select the rows in "
-                    "the function given to fit() instead"
-                )
-        return self.take(np.flatnonzero(chosen[0]))
+        return self.take(chosen_rows(self, condition))
 
     def extend(self, m: int) -> Self:
         """Return the same data with more imputations; those there are do not change.
@@ -287,7 +271,7 @@ class MultiplyImputed(ImputedTable):
             If `m` is smaller than the present number, or the object no longer has its model:
             it was unpickled, filtered, bound or read from a file.
         """
-        if isinstance(m, bool) or not isinstance(m, (int, np.integer)) or m < self.m:
+        if not pd.api.types.is_integer(m) or m < self.m:
             raise ImputationError(
                 f"extend(m={m!r}): m is the number of imputations wanted, a whole number of at "
                 f"least the {self.m} there are"
@@ -303,25 +287,114 @@ class MultiplyImputed(ImputedTable):
         extended._derived = self._derived
         return extended
 
+    def delta(
+        self,
+        deltas: Mapping[Hashable, Shift],
+        *,
+        pattern_set: int | Sequence[int] | None = None,
+        scale: Scale = "column",
+        seed: int = 0,
+    ) -> Self:
+        """Shift imputed cells, all or those of some pattern sets, for sensitivity analysis.
 
-class _Constant:
-    """A column that is the same in every completed frame."""
+        Parameters
+        ----------
+        deltas : mapping of hashable to shift
+            By column: what is added to its imputed values (dates: a duration), or to the log
+            odds of higher levels (nominal columns: a mapping from levels to log odds).
+        pattern_set : int or sequence of int, optional
+            Shift only rows that the imputation at hand drew into these sets.
+        scale : {"column", "link"}, default "column"
+            ``"link"`` shifts the logarithm of positive, count and semicontinuous columns.
+        seed : int, default 0
+            For levels, which change by chance.
 
-    def __init__(self, value: Any) -> None:
-        self._value = value
+        Returns
+        -------
+        MultiplyImputed
+            A new object; see :func:`psmimpute.imputed.shift.shift_imputed`.
 
-    def __call__(self, frame: pd.DataFrame) -> Any:
-        del frame
-        return self._value
+        Raises
+        ------
+        ImputationError
+            If a column or set is unknown, or the shift does not fit the column's kind.
+        """
+        return shift_imputed(self, deltas, pattern_set=pattern_set, scale=scale, seed=seed)
 
+    def diagnostics(self) -> Diagnostics:
+        """Collect what tells how far the imputations can be trusted.
 
-def _row_mask(condition: Any, n_rows: int) -> npt.NDArray[np.bool_]:
-    mask = np.asarray(condition)
-    if mask.dtype == object and not pd.isna(mask).any():
-        mask = mask.astype(bool)
-    if mask.dtype != np.bool_ or mask.shape != (n_rows,):
-        raise ImputationError(
-            f"a condition needs one boolean for each of the {n_rows} rows, got an array of "
-            f"{mask.dtype} with shape {mask.shape}"
-        )
-    return mask
+        Returns
+        -------
+        Diagnostics
+            Tables; see :class:`psmimpute.imputed.diagnostics.Diagnostics`.
+
+        Warns
+        -----
+        ExtrapolationWarning
+            If a column was observed in no row of a pattern set, yet imputed there.
+        """
+        return diagnose(self)
+
+    def report(
+        self, *, pooled: PooledResults | None = None, sensitivity: Sequence[Summarized] = ()
+    ) -> Report:
+        """Collect what TARMOS and STROBE ask to be reported on missing data.
+
+        Parameters
+        ----------
+        pooled : PooledResults, optional
+            The main analysis.
+        sensitivity : sequence of TippingPoint, optional
+            Sensitivity analyses that were made.
+
+        Returns
+        -------
+        Report
+            Facts as text, Markdown or a dict; see :func:`psmimpute.imputed.report.make_report`.
+        """
+        return make_report(self, pooled=pooled, sensitivity=sensitivity)
+
+    def to_mice(self, path: str | Path, *, names: Mapping[Hashable, str] | None = None) -> Path:
+        """Write what ``mice::as.mids`` reads, and an R script that has it read.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write the CSV file; the script goes beside it with the ending ``.R``.
+        names : mapping, optional
+            New names of columns whose names R cannot take.
+
+        Returns
+        -------
+        Path
+            The script; see :func:`psmimpute.imputed.export.write_mice`.
+
+        Raises
+        ------
+        ImputationError
+            If a column's name is not a syntactic name in R, or a text is empty.
+        """
+        return write_mice(self, path, names=names)
+
+    def to_stata(self, path: str | Path, *, names: Mapping[Hashable, str] | None = None) -> Path:
+        """Write a Stata file in the style ``flong``, and a do-file that declares it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write the ``.dta`` file; the do-file goes beside it with the ending ``.do``.
+        names : mapping, optional
+            New names of columns whose names Stata cannot take.
+
+        Returns
+        -------
+        Path
+            The do-file; see :func:`psmimpute.imputed.export.write_stata`.
+
+        Raises
+        ------
+        ImputationError
+            If a column's name is not a name in Stata.
+        """
+        return write_stata(self, path, names=names)

@@ -20,9 +20,10 @@ class ModelConfig:
     ----------
     latent_dim : int or "auto", default "auto"
         Dimension of z. ``"auto"`` takes the number of model outputs, 16 at most.
-    hidden_dim : int, default 96
-        Width of the decoder's and the encoder's hidden layers; 0 leaves the networks out, and
-        the model is a mixture of factor analysers.
+    hidden_dim : int or "auto", default "auto"
+        Width of the decoder's and the encoder's hidden layers. ``"auto"`` is 32 below
+        2,000 rows, 64 below 10,000, then 128; 0 leaves the networks out, and the model is a
+        mixture of factor analysers.
     n_layers : int, default 2
         Number of hidden layers of each network.
     objective : {"iwae", "elbo"}, default "iwae"
@@ -36,9 +37,11 @@ class ModelConfig:
         Whether x_mis has deviations of its own from the decoder of x_obs. Under
         ``missingness="selection"`` they are always tied: nothing in the data tells a shift of
         x_mis from self-masking.
-    mask_latent : bool, default True
+    mask_latent : bool, default False
         Under ``missingness="shared"``, whether the missingness of a cell may depend on z as
-        well as on the pattern set and on the columns without gaps.
+        well as on the pattern set and on the columns without gaps. Off, because it biases
+        what is missing at random: a gap that depends on a seen value then passes for news
+        about the unseen ones.
 
     Raises
     ------
@@ -52,12 +55,12 @@ class ModelConfig:
     """
 
     latent_dim: int | Literal["auto"] = "auto"
-    hidden_dim: int = 96
+    hidden_dim: int | Literal["auto"] = "auto"
     n_layers: int = 2
     objective: Literal["iwae", "elbo"] = "iwae"
     evidence: Literal["normalised", "paper"] = "normalised"
     decoders: Literal["tied", "separate"] = "separate"
-    mask_latent: bool = True
+    mask_latent: bool = False
 
     def __post_init__(self) -> None:
         choices = {
@@ -70,8 +73,8 @@ class ModelConfig:
                 raise ConfigError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
         if self.latent_dim != "auto" and self.latent_dim < 1:
             raise ConfigError(f"latent_dim must be 'auto' or at least 1, got {self.latent_dim}")
-        if self.hidden_dim < 0 or self.n_layers < 1:
+        if (self.hidden_dim != "auto" and self.hidden_dim < 0) or self.n_layers < 1:
             raise ConfigError(
-                f"hidden_dim must be at least 0 and n_layers at least 1, got {self.hidden_dim} "
+                f"hidden_dim must be 'auto' or at least 0 and n_layers at least 1, got {self.hidden_dim} "
                 f"and {self.n_layers}"
             )

@@ -112,7 +112,8 @@ class Encoder(nn.Module):
         if hidden_dim > 0:
             n_in = layout.n_outputs + layout.n_columns + latent_dim
             self.trunk = MemberMLP(n_members, n_in, hidden_dim=hidden_dim, n_layers=n_layers)
-            self.head = MemberLinear(n_members, hidden_dim, 2 * latent_dim + n_sets, zero=True)
+            self.head = MemberLinear(n_members, hidden_dim, 2 * latent_dim, zero=True)
+            self.set_head = MemberLinear(n_members, hidden_dim, n_sets, zero=True)
 
     def forward(
         self,
@@ -130,10 +131,8 @@ class Encoder(nn.Module):
             return base
         known = torch.cat([rows.inputs, rows.cells - 0.5], -1).expand(centre.shape[0], -1, -1)
         hidden = self.trunk(torch.cat([known, centre], -1))
-        shift, stretch, logits = self.head(hidden).split(
-            [self.latent_dim, self.latent_dim, self.n_sets], -1
-        )
-        log_q = base.log_q_sets[:, 0] + logits.transpose(1, 2)
+        shift, stretch = self.head(hidden).split(self.latent_dim, -1)
+        log_q = base.log_q_sets[:, 0] + self.set_head(hidden).transpose(1, 2)
         bound = _LARGEST_LOG_STRETCH
         return base._replace(
             log_q_sets=log_q.log_softmax(1)[:, None],

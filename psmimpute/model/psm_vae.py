@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from psmimpute.exceptions import ConfigError
 from psmimpute.likelihoods.base import Likelihood
 from psmimpute.likelihoods.registry import build_likelihood
 from psmimpute.model.config import Missingness, ModelConfig
@@ -64,6 +65,13 @@ class ModelSpec:
     config: ModelConfig
 
     @property
+    def hidden_dim(self) -> int:
+        """Width of the networks, 0 where there are none."""
+        if self.config.hidden_dim == "auto":
+            raise ConfigError("hidden_dim must be resolved for the number of rows first")
+        return self.config.hidden_dim
+
+    @property
     def latent_dim(self) -> int:
         """Dimension of z."""
         if self.config.latent_dim != "auto":
@@ -108,7 +116,7 @@ class PatternSetMixtureVAE(nn.Module):
         self.spec, self.n_members = spec, n_members
         config, layout = spec.config, spec.layout
         size = {"latent_dim": spec.latent_dim}
-        net = {"hidden_dim": config.hidden_dim, "n_layers": config.n_layers}
+        net = {"hidden_dim": spec.hidden_dim, "n_layers": config.n_layers}
         self.likelihoods = nn.ModuleList(
             build_likelihood(block.family, n_members=n_members, n_levels=block.n_levels)
             for block in layout.blocks
@@ -175,9 +183,10 @@ class PatternSetMixtureVAE(nn.Module):
         """
         posterior = self.posterior(rows)
         z, log_q = posterior.sample(eps)
-        return self._terms_at(rows, posterior, z, log_q)
+        return self.terms_at(rows, posterior, z, log_q)
 
-    def _terms_at(self, rows: Rows, posterior: Posterior, z: Tensor, log_q: Tensor) -> Terms:
+    def terms_at(self, rows: Rows, posterior: Posterior, z: Tensor, log_q: Tensor) -> Terms:
+        """Terms of the bound at given latents, which `posterior` gave density `log_q`."""
         eta = self.decoder(z)
         eta_mis = self.decoder.missing(z, eta)
         pi = self.get_buffer("pi")
@@ -205,3 +214,16 @@ class PatternSetMixtureVAE(nn.Module):
             assert isinstance(likelihood, Likelihood)
             total = total + likelihood.penalty()
         return total
+
+    @torch.no_grad()
+    def subset(self, members: list[int]) -> PatternSetMixtureVAE:
+        """Return a model of some of the members, in the order given, without gradients."""
+        if members == list(range(self.n_members)):
+            return self
+        chosen = PatternSetMixtureVAE(self.spec, len(members)).to(self.pi.device)
+        own = dict(self.named_parameters())
+        for name, p in chosen.named_parameters():
+            p.copy_(own[name][members])
+        active = self.prior.get_buffer("active")
+        chosen.prior.get_buffer("active").copy_(active[members])
+        return chosen.eval().requires_grad_(False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import singledispatch
+
 import pandas as pd
 
 from psmimpute.exceptions import PoolingError
@@ -22,7 +23,7 @@ from psmimpute.pooling.adapters.statsmodels import (
     from_phreg,
     from_statsmodels,
 )
-from psmimpute.pooling.item import Fitted, PoolItem, SupportsPooling
+from psmimpute.pooling.item import Fitted, PoolItem
 
 Adapter = Callable[[Fitted], PoolItem]
 
@@ -75,8 +76,9 @@ def to_pool_item(fit: Fitted) -> PoolItem:
     >>> to_pool_item(MyFit()).df
     18
     """
-    if isinstance(fit, SupportsPooling):
-        return _checked(fit.__psm_pool_item__(), fit)
+    own = getattr(fit, "__psm_pool_item__", None)
+    if own is not None:
+        return _checked(own(), fit)
     inner = getattr(fit, "_results", fit)
     adapter = _adapter_of(type(inner)) or _adapter_by_shape(fit)
     if adapter is None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -15,8 +14,6 @@ from psmimpute.pooling.rubin import FloatArray
 
 Fitted = Any
 """A fitted model of any library, of which nothing is known but its attributes."""
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +31,8 @@ class PoolItem:
         when it is asymptotic by nature.
     nobs : int, optional
         Number of rows analysed.
-    llf : float, optional
-        Maximum log-likelihood.
+    llf : float or callable, optional
+        Maximum log-likelihood, or what computes it when it is asked for.
     n_params : int, optional
         Number of parameters of `llf`, a residual variance included. Default: that of `params`.
     problem : str, optional
@@ -54,10 +51,10 @@ class PoolItem:
     cov: pd.DataFrame | npt.NDArray[np.float64]
     df: float | None = None
     nobs: int | None = None
-    llf: float | None = None
+    llf: float | Callable[[], float | None] | None = None
     n_params: int | None = None
     problem: str | None = None
-    meta: Mapping[str, Any] = field(default=_NOTHING, repr=False)
+    meta: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def covariance(self) -> FloatArray:
@@ -68,6 +65,11 @@ class PoolItem:
                 return self.cov.to_numpy(dtype=float)
             return self.cov.reindex(index=index, columns=index).to_numpy(dtype=float)
         return np.asarray(self.cov, dtype=float)
+
+    @property
+    def log_likelihood(self) -> float | None:
+        """Maximum log-likelihood, computed now if it was put off."""
+        return self.llf() if callable(self.llf) else self.llf
 
 
 @runtime_checkable

@@ -188,8 +188,8 @@ def large_sample_denominator_df(riv: float, *, t: float, k: int) -> float:
     if riv == 0:
         return np.inf
     if t > 4:
-        return float(4 + (t - 4) * (1 + (1 - 2 / t) / riv) ** 2)
-    return float(t * (1 + 1 / k) * (1 + 1 / riv) ** 2 / 2)
+        return 4 + (t - 4) * _square(1 + (1 - 2 / t) / riv)
+    return t * (1 + 1 / k) * _square(1 + 1 / riv) / 2
 
 
 def d2(
@@ -238,7 +238,7 @@ def d2(
     root = np.sqrt(d)
     riv = float((1 + 1 / m) * (root - root[0]).var(ddof=1))
     statistic = float((d.mean() / k - (m + 1) / (m - 1) * riv) / (1 + riv))
-    df2 = np.inf if riv == 0 else k ** (-3 / m) * (m - 1) * (1 + 1 / riv) ** 2
+    df2 = np.inf if riv == 0 else k ** (-3 / m) * (m - 1) * _square(1 + 1 / riv)
     return f_test("D2", statistic, k, df2, riv=riv, m=m)
 
 
@@ -292,6 +292,10 @@ def _reiter_2007(riv: float, *, t: int, dfcom: float) -> float | None:
 
 def _inverse_observed_df(riv: float, dfcom: float) -> float:
     return 0.0 if np.isinf(dfcom) else (dfcom + 3) * (1 + riv) / (dfcom * (dfcom + 1))
+
+
+def _square(x: float) -> float:
+    return x * x  # a power of floats raises where a product is infinite
 
 
 def _reciprocal(x: float) -> float:

@@ -138,5 +138,5 @@ def d4(full: StackedLikelihoods, null: StackedLikelihoods, *, ariv: Ariv = "defa
         df_missing = k * (m - 1)
     if ariv == "positive":
         riv = max(0.0, riv)
-    df2 = np.inf if riv == 0 else df_missing * (1 + 1 / riv) ** 2
+    df2 = np.inf if riv == 0 else df_missing * float(np.square(1 + 1 / riv))
     return f_test("D4", stacked / (k * (1 + riv)), k, df2, riv=riv, m=m)

@@ -20,9 +20,13 @@ from psmimpute.pooling.rubin import (
     RubinPool,
     Rule,
     check_dfcom,
+    check_estimates,
     degrees_of_freedom,
     fraction_of_missing_information,
+    pool_rubin,
 )
+
+_NO_MEMBERS = "rule='nested' needs member_of: the member that gave each imputation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ def pooled_moments(
         raise PoolingError("pooling needs at least 2 imputations, got 1: impute with m=20, say")
     if rule == "nested":
         if member_of is None:
-            raise ConfigError("rule='nested' needs member_of: the member of each imputation")
+            raise ConfigError(_NO_MEMBERS)
         return _nested_moments(qhat, u, member_of)
     if rule not in ("rubin", "reiter2003"):
         raise ConfigError(f"rule must be 'rubin', 'nested' or 'reiter2003', got {rule!r}")
@@ -184,18 +188,79 @@ def scalar_pool(
         If `dfcom` is not positive or `df` is none of its possible values.
     """
     check_dfcom(dfcom)
-    ubar = np.diag(moments.ubar)
-    added = [component.weight * np.diag(component.cov) for component in moments.components]
-    inflated = np.sum(added, axis=0)
+    parts = [
+        (component.weight * np.diag(component.cov), component.df)
+        for component in moments.components
+    ]
+    return _scalar_rules(moments, np.diag(moments.ubar), parts, dfcom=dfcom, df=df)
+
+
+def pool_columns(
+    qhat: FloatArray,
+    u: FloatArray,
+    *,
+    dfcom: float = np.inf,
+    df: DfMethod = "barnard1999",
+    rule: Rule = "rubin",
+    member_of: npt.ArrayLike | None = None,
+) -> RubinPool:
+    """Pool many scalars one by one, by any rules, without covariances between them.
+
+    Parameters
+    ----------
+    qhat, u : ndarray, shape (m, k)
+        Estimates, and their squared standard errors.
+    dfcom : float, default inf
+        Complete-data residual degrees of freedom.
+    df : {"barnard1999", "rubin1987", "infinite"}, default "barnard1999"
+        See :func:`psmimpute.pooling.rubin.pool_rubin`.
+    rule : {"rubin", "nested", "reiter2003"}, default "rubin"
+        Which rules combine the variances.
+    member_of : array_like, shape (m,), optional
+        Member that gave each imputation; read by the nested rules only.
+
+    Returns
+    -------
+    RubinPool
+        Arrays of shape ``(k,)``.
+
+    Raises
+    ------
+    PoolingError
+        If the shapes differ, ``m`` is below 2, an estimate is not finite, or a variance is not
+        positive and finite.
+    ConfigError
+        If an option is none of its possible values, or the nested rules lack `member_of`.
+    """
+    if rule != "nested":
+        return pool_rubin(qhat, u, dfcom=dfcom, df=df, rule=rule)
+    if member_of is None:
+        raise ConfigError(_NO_MEMBERS)
+    check_dfcom(dfcom)
+    check_estimates(qhat, u)
+    found = nested_variances(qhat, member_of)
+    moments = PooledMoments(len(qhat), found.qbar, np.empty((0, 0)), (), "nested")
+    between = (found.deviations**2).sum(axis=0) / found.df_between
+    parts = [(found.weight_between * between, found.df_between)]
+    if found.df_within > 0:
+        within = (found.residuals**2).sum(axis=0) / found.df_within
+        parts.append((found.weight_within * within, found.df_within))
+    return _scalar_rules(moments, found.weights @ u, parts, dfcom=dfcom, df=df)
+
+
+def _scalar_rules(
+    moments: PooledMoments,
+    ubar: FloatArray,
+    parts: list[tuple[FloatArray, int]],
+    *,
+    dfcom: float,
+    df: DfMethod,
+) -> RubinPool:
+    """Combine variances that missingness adds, each with its degrees of freedom."""
+    m, inflated = moments.m, np.sum([added for added, _df in parts], axis=0)
     t = ubar + inflated
-    inverse_old = np.sum(
-        [
-            (part / t) ** 2 / component.df
-            for part, component in zip(added, moments.components, strict=True)
-        ],
-        axis=0,
-    )
-    m, lambda_ = moments.m, inflated / t
+    lambda_ = inflated / t
+    inverse_old = np.sum([(added / t) ** 2 / part_df for added, part_df in parts], axis=0)
     if moments.rule == "reiter2003":
         freedom = degrees_of_freedom(lambda_, inverse_old, dfcom=np.inf, method=df)
         b, unknown = m * inflated, np.full_like(t, np.nan)
@@ -209,12 +274,8 @@ def scalar_pool(
 
 def _nested_moments(qhat: FloatArray, u: FloatArray, member_of: npt.ArrayLike) -> PooledMoments:
     found = nested_variances(qhat, member_of)
-    components = [
-        VarianceComponent(found.between, 1 + 1 / found.n_members, found.n_members - 1),
-    ]
+    components = [VarianceComponent(found.between, found.weight_between, found.df_between)]
     if found.df_within > 0:
-        components.append(
-            VarianceComponent(found.within, 1 - found.mean_reciprocal, found.df_within)
-        )
+        components.append(VarianceComponent(found.within, found.weight_within, found.df_within))
     ubar = np.einsum("m,mij->ij", found.weights, u)
     return PooledMoments(len(qhat), found.qbar, ubar, tuple(components), "nested")

@@ -7,13 +7,14 @@ weights.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from psmimpute.exceptions import PoolingError
-from psmimpute.pooling.rubin import FloatArray
+from psmimpute.exceptions import ImproperPoolingWarning, PoolingError
+from psmimpute.pooling.rubin import FloatArray, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +25,56 @@ class NestedVariances:
     ----------
     qbar : ndarray, shape (k,)
         Mean over members of the members' means.
-    between, within : ndarray, shape (k, k)
-        Covariance of the members' means, and pooled covariance within members.
-    n_members : int
-        Number of members, ``M``.
+    deviations : ndarray, shape (M, k)
+        The members' means less `qbar`.
+    residuals : ndarray, shape (m, k)
+        The estimates less their member's mean.
     mean_reciprocal : float
         Mean over members of one over the number of its imputations; ``1 / N`` when balanced.
-    df_within : int
-        Degrees of freedom of `within`, ``M (N - 1)`` when balanced.
     weights : ndarray, shape (m,)
         Weight of each imputation in `qbar`; they sum to 1.
     """
 
     qbar: FloatArray
-    between: FloatArray
-    within: FloatArray
-    n_members: int
+    deviations: FloatArray
+    residuals: FloatArray
     mean_reciprocal: float
-    df_within: int
     weights: FloatArray
+
+    @property
+    def n_members(self) -> int:
+        """Number of members, ``M``."""
+        return len(self.deviations)
+
+    @property
+    def df_between(self) -> int:
+        """Degrees of freedom between members, ``M - 1``."""
+        return len(self.deviations) - 1
+
+    @property
+    def df_within(self) -> int:
+        """Degrees of freedom within members, ``M (N - 1)`` when balanced."""
+        return len(self.residuals) - len(self.deviations)
+
+    @property
+    def between(self) -> FloatArray:
+        """Covariance of the members' means, shape ``(k, k)``."""
+        return self.deviations.T @ self.deviations / self.df_between
+
+    @property
+    def within(self) -> FloatArray:
+        """Pooled covariance within members, shape ``(k, k)``; 0 with one imputation each."""
+        return self.residuals.T @ self.residuals / max(self.df_within, 1)
+
+    @property
+    def weight_between(self) -> float:
+        """Weight of `between` in the total covariance, ``1 + 1/M``."""
+        return 1 + 1 / self.n_members
+
+    @property
+    def weight_within(self) -> float:
+        """Weight of `within` in the total covariance, ``1 - 1/N``."""
+        return 1 - self.mean_reciprocal
 
 
 def shares_members(member_of: npt.ArrayLike | None) -> bool:
@@ -61,6 +93,46 @@ def shares_members(member_of: npt.ArrayLike | None) -> bool:
         return False
     members = np.asarray(member_of)
     return len(np.unique(members)) < len(members)
+
+
+def choose_rule(rule: Rule, member_of: npt.ArrayLike | None) -> Rule:
+    """Turn Rubin's rules into the nested rules when imputations share a member.
+
+    Parameters
+    ----------
+    rule : {"rubin", "nested", "reiter2003"}
+        What was asked for.
+    member_of : array_like, shape (m,), or None
+        Member that gave each imputation.
+
+    Returns
+    -------
+    {"rubin", "nested", "reiter2003"}
+
+    Warns
+    -----
+    ImproperPoolingWarning
+        If the rules are changed, or there is one member only, so that they cannot be.
+    """
+    if rule != "rubin" or not shares_members(member_of):
+        return rule
+    labels = np.asarray(member_of)
+    n_members = len(np.unique(labels))
+    if n_members == 1:
+        warnings.warn(
+            f"all {len(labels)} imputations come from one member: the uncertainty of the "
+            "imputation model is left out and standard errors are too small; impute with members=m",
+            ImproperPoolingWarning,
+            stacklevel=3,
+        )
+        return "rubin"
+    warnings.warn(
+        f"{len(labels)} imputations come from {n_members} members: pooled by the nested rules; say "
+        "rule='nested' to pool so without this warning, or impute with members=m",
+        ImproperPoolingWarning,
+        stacklevel=3,
+    )
+    return "nested"
 
 
 def nested_variances(qhat: FloatArray, member_of: npt.ArrayLike) -> NestedVariances:
@@ -116,15 +188,10 @@ def nested_variances(qhat: FloatArray, member_of: npt.ArrayLike) -> NestedVarian
     sums = np.zeros((len(counts), qhat.shape[1]))
     np.add.at(sums, index, centred)
     means = sums / counts[:, None]
-    residuals = centred - means[index]
-    df_within = len(qhat) - len(counts)
-    deviations = means - means.mean(axis=0)
     return NestedVariances(
         qbar=qhat[0] + means.mean(axis=0),
-        between=deviations.T @ deviations / (len(counts) - 1),
-        within=residuals.T @ residuals / max(df_within, 1),
-        n_members=len(counts),
+        deviations=means - means.mean(axis=0),
+        residuals=centred - means[index],
         mean_reciprocal=float((1 / counts).mean()),
-        df_within=df_within,
         weights=1 / (counts[index] * len(counts)),
     )

@@ -119,7 +119,7 @@ def pool_rubin(
     (array([2.]), array([1.83333333]))
     """
     q, w = np.asarray(qhat, dtype=float), np.asarray(u, dtype=float)
-    _check_estimates(q, w)
+    check_estimates(q, w)
     check_dfcom(dfcom)
     m = q.shape[0]
     qbar, ubar, b = q.mean(axis=0), w.mean(axis=0), variance_between(q)
@@ -265,7 +265,20 @@ def _pool_synthetic(m: int, qbar: FloatArray, ubar: FloatArray, b: FloatArray) -
     return RubinPool(m, qbar, ubar, b, ubar + b / m, riv, unknown, df, unknown)
 
 
-def _check_estimates(q: FloatArray, u: FloatArray) -> None:
+def check_estimates(q: FloatArray, u: FloatArray) -> None:
+    """Refuse estimates and variances that cannot be pooled.
+
+    Parameters
+    ----------
+    q, u : ndarray, shape (m, k)
+        Estimates, and their squared standard errors.
+
+    Raises
+    ------
+    PoolingError
+        If the shapes differ, ``m`` is below 2, an estimate is not finite, or a variance is not
+        positive and finite.
+    """
     if q.ndim != 2 or q.shape != u.shape:
         raise PoolingError(f"qhat and u must share a shape (m, k); got {q.shape} and {u.shape}")
     if q.shape[0] < 2:

@@ -69,4 +69,4 @@ class EncodedTable:
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return self.values.shape[0]
+        return len(self.values)

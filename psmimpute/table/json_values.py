@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
-from typing import Any
+import decimal
+from collections.abc import Callable, Hashable
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
 from psmimpute.exceptions import SchemaError
+
+JSONValue: TypeAlias = str | int | float | bool | dict[str, Any] | None
+Unit: TypeAlias = Literal["s", "ms", "us", "ns"]
 
 _TYPE, _VALUE = "type", "value"
 
@@ -30,19 +34,20 @@ _CODECS: tuple[tuple[type, str, Callable[[Any], Any], Callable[[Any], Any]], ...
     (pd.Interval, "interval", _interval_parts, _interval),
     (tuple, "tuple", lambda v: [to_json(item) for item in v], lambda v: tuple(map(from_json, v))),
     (bytes, "bytes", bytes.hex, bytes.fromhex),
+    (decimal.Decimal, "decimal", str, decimal.Decimal),
 )
 _TAGS = {tag: decode for _, tag, _, decode in _CODECS}
 
 
-def _timestamp(text: str, unit: Any) -> pd.Timestamp:
+def _timestamp(text: str, unit: Unit) -> pd.Timestamp:
     return pd.Timestamp(text).as_unit(unit)
 
 
-def _timedelta(text: str, unit: Any) -> pd.Timedelta:
+def _timedelta(text: str, unit: Unit) -> pd.Timedelta:
     return pd.Timedelta(text).as_unit(unit)
 
 
-def to_json(value: object) -> Any:
+def to_json(value: object) -> JSONValue:
     """Return a column name or a level as a JSON value.
 
     Parameters
@@ -77,7 +82,7 @@ def to_json(value: object) -> Any:
     )
 
 
-def from_json(state: Any) -> Any:
+def from_json(state: JSONValue) -> Hashable:
     """Return the value that :func:`to_json` described.
 
     Parameters
@@ -91,5 +96,6 @@ def from_json(state: Any) -> Any:
         Equal to the value described.
     """
     if isinstance(state, dict):
-        return _TAGS[state[_TYPE]](state[_VALUE])
+        decoded: Hashable = _TAGS[str(state[_TYPE])](state[_VALUE])
+        return decoded
     return state

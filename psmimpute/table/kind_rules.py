@@ -62,7 +62,7 @@ def numeric_kind(x: FloatArray) -> tuple[ColumnKind, str]:
     if low == 0 and _is_semicontinuous(x, distinct, whole=whole):
         return ColumnKind.SEMICONTINUOUS, f"{np.mean(x == 0):.0%} exact zeros, the rest positive"
     span = f"from {low:g} to {high:g}, {len(distinct)} of them distinct"
-    if whole and low >= 0 and high <= LARGEST_COUNT and len(distinct) <= MOST_COUNT_VALUES:
+    if whole and _is_count(x, distinct):
         return ColumnKind.COUNT, f"whole numbers {span}"
     if low > 0 and len(x) >= SKEWNESS_NEEDS:
         skewness, log_skewness = shape_moments(x)[0], shape_moments(np.log(x))[0]
@@ -70,6 +70,15 @@ def numeric_kind(x: FloatArray) -> tuple[ColumnKind, str]:
             reason = f"positive, skewness {skewness:.1f}, of the logarithms {log_skewness:.1f}"
             return ColumnKind.POSITIVE, reason
     return ColumnKind.CONTINUOUS, f"{'whole' if whole else 'real'} numbers {span}"
+
+
+def _is_count(x: FloatArray, distinct: FloatArray) -> bool:
+    """Tell counts from other whole numbers: few values, or a long tail that starts at zero."""
+    low, high = distinct[0], distinct[-1]
+    if low < 0 or high > LARGEST_COUNT:
+        return False
+    long_tail = low == 0 and shape_moments(x)[0] > POSITIVE_SKEWNESS
+    return len(distinct) <= MOST_COUNT_VALUES or bool(long_tail)
 
 
 def _is_semicontinuous(x: FloatArray, distinct: FloatArray, *, whole: bool) -> bool:

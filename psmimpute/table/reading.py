@@ -104,7 +104,7 @@ def storage_of(series: pd.Series) -> Storage:
         storage = _arrow_storage(dtype)
     elif isinstance(dtype, (pd.PeriodDtype, pd.IntervalDtype, pd.SparseDtype)):
         storage = None
-    elif dtype == object:
+    elif dtype.kind == "O":
         return _object_storage(series)
     else:
         storage = _KIND_STORAGE.get(dtype.kind)
@@ -219,13 +219,13 @@ def read_labels(series: pd.Series) -> tuple[IntArray, list[Any]]:
     """
     dtype: Any = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return series.cat.codes.to_numpy(dtype=np.int64), dtype.categories.tolist()
+        return np.asarray(series.cat.codes, dtype=np.int64), dtype.categories.tolist()
     if isinstance(dtype, pd.ArrowDtype) and str(dtype.pyarrow_dtype).startswith("dictionary"):
         series = pd.Series(series.to_numpy(dtype=object), dtype=object)
-    codes, values = pd.factorize(series)
-    codes = np.asarray(codes, dtype=np.int64)
-    codes[is_missing(series)] = -1
-    return codes, pd.Index(values).tolist()
+    found, values = pd.factorize(series)
+    codes = np.where(is_missing(series), -1, found).astype(np.int64)
+    plain = [v.item() if isinstance(v, np.generic) else v for v in pd.Index(values).tolist()]
+    return codes, plain
 
 
 def read_times(series: pd.Series) -> TimeCells:
@@ -244,7 +244,7 @@ def read_times(series: pd.Series) -> TimeCells:
     dtype: Any = series.dtype
     if isinstance(dtype, pd.ArrowDtype):
         return _read_arrow_times(series)
-    if dtype == object:
+    if dtype.kind == "O":
         days = np.array([_date(cell) for cell in series], dtype="datetime64[D]")
         return TimeCells(_ticks(days.astype("datetime64[s]"), series), "s", None)
     if isinstance(dtype, pd.DatetimeTZDtype):
@@ -264,7 +264,7 @@ def _ticks(times: npt.NDArray[Any], series: pd.Series) -> IntArray:
 def _read_arrow_times(series: pd.Series) -> TimeCells:
     import pyarrow as pa  # noqa: PLC0415 (a column of this dtype means it is loaded already)
 
-    cells = series.array.__arrow_array__()  # type: ignore[attr-defined]
+    cells = series.array.__arrow_array__()
     if pa.types.is_date(cells.type):
         cells = cells.cast(pa.timestamp("s" if pa.types.is_date32(cells.type) else "ms"))
     zone = getattr(cells.type, "tz", None)
@@ -314,3 +314,54 @@ def row_of(index: pd.Index, position: int) -> str:
     if label == position:
         return f"row {label}"
     return f"row {label!r} (position {position})"
+
+
+def column_names(df: pd.DataFrame) -> list[Hashable]:
+    """Return the names of the columns of a frame, checked.
+
+    Parameters
+    ----------
+    df : DataFrame
+        What the user gave.
+
+    Returns
+    -------
+    list of hashable
+        As Python objects, in order.
+
+    Raises
+    ------
+    SchemaError
+        If `df` is no data frame, or a name is there twice.
+    """
+    if not isinstance(df, pd.DataFrame):
+        raise SchemaError(f"expected a pandas DataFrame, got {type(df).__name__}")
+    repeated = df.columns[df.columns.duplicated()].unique().tolist()
+    if repeated:
+        raise SchemaError(
+            f"duplicated column names: {', '.join(map(repr, repeated))}; rename them, for example "
+            "df.columns = [...], so that each name is there once"
+        )
+    return [*df.columns.tolist()]
+
+
+def column_at(df: pd.DataFrame, position: int, name: Hashable) -> pd.Series:
+    """Return a column of a frame, under its name as a Python object.
+
+    Parameters
+    ----------
+    df : DataFrame
+        The frame.
+    position : int
+        Of the column.
+    name : hashable
+        Its name, from :func:`column_names`.
+
+    Returns
+    -------
+    Series
+        For reading only: it may share its memory with the frame.
+    """
+    series = df.iloc[:, position]
+    series.name = name
+    return series

@@ -13,7 +13,16 @@ from psmimpute.table.reading import TICK_NANOSECONDS, FloatArray, IntArray, Time
 
 _SECOND = 10**9
 # Days, hours, minutes, then decimal fractions of the second; nanoseconds.
-_STEPS = (86_400 * _SECOND, 3_600 * _SECOND, 60 * _SECOND, _SECOND, 10**6, 10**3, 1)
+_DAY = 86_400 * _SECOND
+_STEPS = {
+    _DAY: "day",
+    3_600 * _SECOND: "hour",
+    60 * _SECOND: "minute",
+    _SECOND: "second",
+    10**6: "millisecond",
+    10**3: "microsecond",
+    1: "nanosecond",
+}
 _FIRST_SECOND, _LAST_SECOND = -62_135_510_400, 253_402_214_400  # a day inside years 1 to 9999
 _LARGEST_TICK = 2**63 - 2**12  # leaves room for rounding; the lowest int64 is NaT
 
@@ -100,12 +109,23 @@ class TimeAxis:
             ``datetime64[unit]``, in UTC if the column has a time zone, or ``timedelta64[unit]``.
         """
         tick = TICK_NANOSECONDS[self.unit]
-        elapsed = np.rint(seconds * (_SECOND / tick)).astype(np.int64)
-        local = _to_local(elapsed + self.origin // tick, self.unit, self.zone)
+        whole = np.floor(seconds)
+        parts = np.rint((seconds - whole) * (_SECOND / tick)).astype(np.int64)
+        # Ticks from the origin may exceed int64; added to it they come back, modulo 2**64.
+        ticks = whole.astype(np.int64) * (_SECOND // tick) + parts + self.origin // tick
+        local = _to_local(ticks, self.unit, self.zone)
         step = self.step // tick
-        half = step // 2
-        ticks = _to_utc((local + half) // step * step, self.unit, self.zone)
+        rounded = (local + step // 2) // step * step
+        if self.step == _DAY:  # the clock may have changed between a moment and its midnight
+            ticks = _to_utc(rounded, self.unit, self.zone)
+        else:
+            ticks = ticks + (rounded - local)
         return ticks.view(f"timedelta64[{self.unit}]" if self.is_duration else self._datetime)
+
+    @property
+    def step_name(self) -> str:
+        """The step in words, ``"day"`` for example."""
+        return _STEPS[self.step]
 
     @property
     def _datetime(self) -> str:
@@ -120,7 +140,8 @@ class TimeAxis:
             Lowest and highest.
         """
         tick = TICK_NANOSECONDS[self.unit]
-        margin = max(self.step, tick)  # rounding to the grid must stay inside
+        # Rounding to the grid, and to the local clock, must stay inside.
+        margin = max(self.step, tick) if self.zone is None else 2 * _DAY
         low = (-_LARGEST_TICK * tick + margin - self.origin) / _SECOND
         high = (_LARGEST_TICK * tick - margin - self.origin) / _SECOND
         if self.is_duration:

@@ -36,11 +36,11 @@ class TransformKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """A strictly increasing map of raw values x to a latent scale y.
+    r"""A strictly increasing map of raw values x to a latent scale y.
 
     .. math:: y = (g(x) - loc) / scale
 
-    with g the identity, a logarithm, :math:`\\log(1 + x)`, a square root, or the piecewise
+    with g the identity, a logarithm, :math:`\log(1 + x)`, a square root, or the piecewise
     linear map through `knots`, each pair a value and its normal score. The latent scale has mean
     0 and variance 1 over the observed values.
 
@@ -117,8 +117,7 @@ class Transform:
             Raw values; within the observed range for normal scores, positive for a logarithm.
         """
         with np.errstate(over="ignore"):
-            g = np.asarray(y, dtype=np.float64) * self.scale + self.loc
-        return self._unshape(g)
+            return self._unshape(np.asarray(y, dtype=np.float64) * self.scale + self.loc)
 
     def _shape(self, x: FloatArray) -> FloatArray:
         match self.kind:
@@ -149,10 +148,10 @@ class Transform:
     def _score(self, x: FloatArray) -> FloatArray:
         knots_x, knots_g = np.asarray(self.knots_x), np.asarray(self.knots_g)
         outer = max(1, int(_OUTER_SHARE * len(knots_x)))
-        slopes = [
-            (knots_g[i] - knots_g[j]) / (knots_x[i] - knots_x[j])
-            for i, j in ((outer, 0), (-1, -1 - outer))
-        ]
+        ends, starts = [outer, -1], [0, -1 - outer]
+        with np.errstate(over="ignore"):
+            slopes = (knots_g[ends] - knots_g[starts]) / (knots_x[ends] - knots_x[starts])
+        slopes = np.minimum(slopes, np.finfo(np.float64).max)
         below = np.minimum(x - knots_x[0], 0.0)
         above = np.maximum(x - knots_x[-1], 0.0)
         inside = np.interp(x, knots_x, knots_g)
@@ -187,7 +186,11 @@ class Transform:
             For :meth:`from_dict`.
         """
         state = asdict(self)
-        return state | {"kind": str(self.kind), "knots_x": [*self.knots_x], "knots_g": [*self.knots_g]}
+        return state | {
+            "kind": str(self.kind),
+            "knots_x": [*self.knots_x],
+            "knots_g": [*self.knots_g],
+        }
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Self:
@@ -305,7 +308,7 @@ def choose_for_positive(x: FloatArray) -> Transform:
 
 
 def choose_for_count(x: FloatArray) -> Transform:
-    """Choose the transform of counts.
+    """Choose the transform of counts: the least skewed, the simplest if that does.
 
     Parameters
     ----------
@@ -315,11 +318,11 @@ def choose_for_count(x: FloatArray) -> Transform:
     Returns
     -------
     Transform
-        Affine if the counts are about symmetric, else the root or the logarithm, whichever is
-        less skewed.
+        Affine, unless the counts are skewed to the right and less so by their root or
+        logarithm.
     """
+    affine = Transform.fitted(TransformKind.IDENTITY, x)
     if shape_moments(x)[0] < COUNT_SKEWNESS:
-        return Transform.fitted(TransformKind.IDENTITY, x)
-    root, log = Transform.fitted(TransformKind.SQRT, x), Transform.fitted(TransformKind.LOG1P, x)
-    skewed = abs(shape_moments(root.forward(x))[0]) > abs(shape_moments(log.forward(x))[0])
-    return log if skewed else root
+        return affine
+    bent = [Transform.fitted(kind, x) for kind in (TransformKind.SQRT, TransformKind.LOG1P)]
+    return min((affine, *bent), key=lambda each: abs(shape_moments(each.forward(x))[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,16 +68,16 @@ def plot_bars(imp: ImputedTable, column: Hashable, *, ax: Axes | None = None) ->
     return ax
 
 
-def _levels(observed: pd.Series, imputed: list[pd.Series]) -> pd.Index:
+def _levels(observed: pd.Series, imputed: list[pd.Series]) -> list[Any]:
     if isinstance(observed.dtype, pd.CategoricalDtype):
-        return pd.Index(observed.cat.categories)
+        return [*observed.cat.categories]
     values = pd.concat([observed, *imputed], ignore_index=True).dropna()
     try:
-        return pd.Index(values.unique()).sort_values()
+        return sorted(values.unique())
     except TypeError:
-        return pd.Index(values.unique())
+        return [*values.unique()]
 
 
-def _shares(values: pd.Series, levels: pd.Index) -> FloatArray:
+def _shares(values: pd.Series, levels: list[Any]) -> FloatArray:
     counts = values.value_counts().reindex(levels, fill_value=0).to_numpy(dtype=float)
     return np.asarray(counts / max(1.0, counts.sum()))

@@ -39,9 +39,10 @@ def plot_flux(imp: ImputedTable, *, ax: Axes | None = None) -> Axes:
     ax.plot([0, 1], [1, 0], color=NEUTRAL, lw=0.8, ls="--")
     ax.scatter(table["influx"], table["outflux"], s=14, color=OBSERVED, zorder=3)
     ax.set(xlim=(-0.05, 1.15), ylim=(-0.1, 1.15), xlabel="influx", ylabel="outflux")
+    ax.set_title(" ", fontsize=8, color=NEUTRAL)
     names = [str(name) for name in table.index]
     across, along = table["influx"].to_numpy(dtype=float), table["outflux"].to_numpy(dtype=float)
     left_out = label_points(ax, across, along, names)
     if left_out:
-        ax.set_title(f"{left_out} labels left out for lack of room", fontsize=8, color=NEUTRAL)
+        ax.title.set_text(f"{left_out} labels left out for lack of room")
     return ax

@@ -22,8 +22,9 @@ MAX_NAMES = 3
 OFFSETS = [
     (dx, dy)
     for radius in (5, 12, 22, 36, 54, 78)
-    for dx, dy in ((radius, 0), (radius, radius), (0, radius), (-radius, radius), (-radius, 0))
-    + ((-radius, -radius), (0, -radius), (radius, -radius))
+    for dx in (radius, 0, -radius)
+    for dy in (0, radius, -radius)
+    if dx or dy
 ]
 
 
@@ -54,10 +55,13 @@ def label_points(ax: Axes, x: FloatArray, y: FloatArray, names: Sequence[str]) -
         label = ax.annotate(
             text,
             (place_x, place_y),
+            xytext=(0, 0),
             textcoords="offset points",
             fontsize=8,
             arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.6"},
         )
+        # Labels that moved the axes would no longer be where they were found to fit.
+        label.set_in_layout(False)
         if not _place(ax, label, taken):
             label.remove()
             left_out += 1
@@ -80,12 +84,15 @@ def _places(x: FloatArray, y: FloatArray, names: Sequence[str]) -> list[tuple[fl
 
 def _place(ax: Axes, label: Annotation, taken: list[Bbox]) -> bool:
     """Move a label to the first place where it covers no other; tell whether there is one."""
+    from matplotlib.text import Text
+
     frame = ax.get_window_extent()
     for dx, dy in OFFSETS:
         label.set_position((dx, dy))
         label.set_horizontalalignment("left" if dx > 0 else "right" if dx < 0 else "center")
         label.set_verticalalignment("bottom" if dy > 0 else "top" if dy < 0 else "center")
-        box = label.get_window_extent()
+        # Of the text alone: an annotation's own extent takes in its line.
+        box = Text.get_window_extent(label)
         inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 40 and frame.y0 <= box.y0
         if inside and box.y1 <= frame.y1 and not any(box.overlaps(other) for other in taken):
             taken.append(box)

@@ -12,6 +12,7 @@ from psmimpute.imputed.plots.style import IMPUTED, OBSERVED, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -74,7 +75,7 @@ def _left_out(n: int) -> str:
     return f"\n({n} rarer patterns not shown)" if n > 0 else ""
 
 
-def _two_colors() -> object:
-    from matplotlib.colors import ListedColormap  # noqa: PLC0415 (an extra)
+def _two_colors() -> Colormap:
+    from matplotlib.colors import ListedColormap
 
     return ListedColormap([OBSERVED, IMPUTED])

@@ -52,9 +52,17 @@ def plot_pattern_sets(
     if show == "membership":
         return _membership(imp, ax)
     if show == "missing":
-        profile, limits, colors, title = missing_rates(imp), (0.0, 1.0), "Reds", "share missing"
+        profile, limits, colors, title = (
+            missing_rates(imp),
+            (0.0, 1.0),
+            "Reds",
+            "Share of missing cells",
+        )
     elif show == "mean":
-        profile, title = standardized_means(imp), "mean, in standard deviations from overall"
+        profile, title = (
+            standardized_means(imp),
+            "Mean, in standard deviations from the overall mean",
+        )
         reach = max(1.0, float(np.nanmax(np.abs(profile.to_numpy()), initial=0.0)))
         limits, colors = (-reach, reach), "RdBu_r"
     else:
@@ -143,7 +151,8 @@ def _heat_map(
     ax.set_xticks(np.arange(n_columns) + 0.5, names, rotation=90)
     ax.set_yticks(np.arange(n_sets) + 0.5, [str(label) for label in profile.index])
     ax.set(ylabel="pattern set")
-    ax.figure.colorbar(mesh, ax=ax, label=title)
+    ax.set_title(title, fontsize=9)
+    ax.figure.colorbar(mesh, ax=ax, pad=0.01)
     if n_columns <= MAX_ANNOTATED:
         _annotate(ax, values, limits)
     return ax
@@ -166,9 +175,7 @@ def _annotate(ax: Axes, values: FloatArray, limits: tuple[float, float]) -> None
 def _membership(imp: ImputedTable, ax: Axes | None) -> Axes:
     largest = imp.pattern_set_probabilities.to_numpy().max(axis=1)
     ax = new_axes(ax)
-    ax.hist(
-        largest, bins=np.linspace(1 / imp.n_sets, 1, 21) if imp.n_sets > 1 else 20, color=OBSERVED
-    )
+    ax.hist(largest, bins=20, range=(min(1 / imp.n_sets, 0.95), 1.0), color=OBSERVED)
     ax.axvline(float(largest.mean()), color=IMPUTED, lw=1.5, label="mean")
     ax.set(xlabel="probability of the most probable set", ylabel="rows")
     ax.set_title(f"{imp.n_sets} pattern sets", fontsize=9, color=NEUTRAL)

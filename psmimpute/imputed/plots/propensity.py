@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from psmimpute.exceptions import ImputationError
 from psmimpute.imputed.imputed_table import ImputedTable
+from psmimpute.imputed.numbers import imputation_number
 from psmimpute.imputed.plots.style import (
     IMPUTED,
     OBSERVED,
@@ -70,9 +71,10 @@ def plot_propensity(
        SSRN 1031750.
     """
     imputed = imputed_rows(imp, column)
-    if imp.imputation_number(imputation) == 0 or not imputed.any():
+    imputation_number(imputation, imp.m, smallest=1)
+    if not imputed.any():
         raise ImputationError(
-            f"column {column!r}, imputation {imputation}: a propensity needs imputed cells"
+            f"column {column!r} has no imputed cell: there is no propensity to draw"
         )
     frame = imp.complete_columns(imputation, [*imp.columns])
     propensity = missing_propensity(frame.drop(columns=[column]), imputed)

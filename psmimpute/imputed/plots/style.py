@@ -46,7 +46,7 @@ def new_axes(ax: Axes | None, *, width: float = 5.6, height: float = 3.8) -> Axe
         If matplotlib is not installed.
     """
     try:
-        import matplotlib.pyplot as plt  # noqa: PLC0415 (an extra, and slow to import)
+        import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImputationError("plots need matplotlib: pip install 'psmimpute[plot]'") from error
     if ax is None:
@@ -92,8 +92,8 @@ def column_cells(imp: ImputedTable, column: Hashable) -> Cells:
         If there is no such column.
     """
     missing = imputed_rows(imp, column)
-    if imp.is_assigned(column):
-        filled = [frame.loc[missing, column] for frame in imp]
+    if column in imp.assigned:
+        filled = [frame[column][missing] for frame in imp]
     else:
         filled = [cells for _, cells in imp.imputed_values(column).items()]
     observed = imp.complete_columns(0, [column])[column][~missing].dropna()
@@ -120,7 +120,7 @@ def imputed_rows(imp: ImputedTable, column: Hashable) -> BoolArray:
     ImputationError
         If there is no such column.
     """
-    if imp.is_assigned(column):
+    if column in imp.assigned:
         return imp.complete_columns(0, [column])[column].isna().to_numpy(dtype=bool)
     return imp.where.to_numpy()[:, imp.position(column)]
 
@@ -149,7 +149,7 @@ def as_numbers(values: pd.Series, column: Hashable) -> FloatArray:
         naive = pd.DatetimeIndex(values.astype(object)).tz_localize(None)
         return np.asarray((naive - pd.Timestamp(0)) / pd.Timedelta(days=1), dtype=float)
     if pd.api.types.is_timedelta64_dtype(values.dtype):
-        return np.asarray(values / pd.Timedelta(days=1), dtype=float)
+        return np.asarray(pd.to_timedelta(values) / pd.Timedelta(days=1), dtype=np.float64)
     if not pd.api.types.is_numeric_dtype(values.dtype):
         raise ImputationError(
             f"column {column!r} of dtype {values.dtype} has no numbers to plot: use plot.bars"

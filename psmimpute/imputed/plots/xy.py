@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from psmimpute.exceptions import ImputationError
 from psmimpute.imputed.imputed_table import ImputedTable
+from psmimpute.imputed.numbers import imputation_number
 from psmimpute.imputed.plots.style import (
     IMPUTED,
     OBSERVED,
@@ -51,17 +51,17 @@ def plot_xy(
     ImputationError
         If there is no such column or imputation, or a column is categorical.
     """
-    if imp.imputation_number(imputation) == 0:
-        raise ImputationError("imputation=0 are the incomplete data: give a number from 1")
+    imputation_number(imputation, imp.m, smallest=1)
     imputed = imputed_rows(imp, x) | imputed_rows(imp, y)
-    frame = imp.complete_columns(imputation, [x, y])
-    shown = frame.notna().all(axis=1).to_numpy(dtype=bool)
+    across = imp.complete_columns(imputation, [x])[x]
+    along = imp.complete_columns(imputation, [y])[y]
+    shown = (across.notna() & along.notna()).to_numpy(dtype=bool)
     ax = new_axes(ax, width=4.6, height=4.2)
     groups = (("observed", OBSERVED, shown & ~imputed), ("imputed", IMPUTED, shown & imputed))
     for label, color, rows in groups:
-        across, along = as_numbers(frame[x][rows], x), as_numbers(frame[y][rows], y)
-        ax.scatter(across, along, s=12, alpha=0.6, linewidths=0, color=color, label=label)
-    label_values(ax, frame[x], x, axis="x")
-    label_values(ax, frame[y], y, axis="y")
+        places = as_numbers(across[rows], x), as_numbers(along[rows], y)
+        ax.scatter(*places, s=12, alpha=0.6, linewidths=0, color=color, label=label)
+    label_values(ax, across, x, axis="x")
+    label_values(ax, along, y, axis="y")
     ax.legend(frameon=False)
     return ax

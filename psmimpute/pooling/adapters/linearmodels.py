@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from psmimpute.pooling.item import Fitted, PoolItem, number_or_none
 
 

@@ -1,4 +1,4 @@
-"""Fits whose maximum likelihood lies at infinity."""
+"""Fits without a unique finite estimate: separated outcomes, and designs of deficient rank."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ _LINEAR_PREDICTOR = 12.0
 # Standard error of the effect of one standard deviation, in units of the linear predictor. With
 # 25 rows, one tenth of them events, an ordinary regressor has about 0.7.
 _STANDARD_ERROR = 10.0
+# Share of a column in a linear dependence below which it is rounding.
+_LOADING = 1e-6
 
 
 def separated_term(
@@ -56,4 +58,31 @@ def separated_term(
         f"is separated: the coefficient of {params.index[worst]!r} has no finite estimate "
         f"({params.iloc[worst]:.3g}, standard error {np.sqrt(cov[worst, worst]):.3g}); merge its "
         "levels, drop it, or fit with a penalty that gives a covariance"
+    )
+
+
+def dependent_terms(names: pd.Index, exog: FloatArray) -> str:
+    """Name the columns of a design that depend on each other.
+
+    Parameters
+    ----------
+    names : Index, length k
+        Names of the columns.
+    exog : ndarray, shape (n_rows, k)
+        Design matrix, of deficient rank.
+
+    Returns
+    -------
+    str
+        A sentence that names the terms.
+    """
+    scale = np.sqrt((exog**2).sum(axis=0))
+    empty = scale == 0
+    _left, singular, right = np.linalg.svd(exog / np.where(empty, 1, scale), full_matrices=False)
+    null = right[singular < singular[0] * max(exog.shape) * np.finfo(float).eps]
+    involved = empty | (np.abs(null) > _LOADING).any(axis=0)
+    listed = ", ".join(repr(name) for name, hit in zip(names, involved, strict=True) if hit)
+    return (
+        f"has a singular design: {listed} {'is' if involved.sum() == 1 else 'are'} zero or repeat "
+        "other columns there; leave a term out, or merge levels without rows"
     )

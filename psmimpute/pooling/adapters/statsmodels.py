@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
-from psmimpute.pooling.adapters.separation import separated_term
+from psmimpute.pooling.adapters.separation import dependent_terms, separated_term
 from psmimpute.pooling.item import Fitted, PoolItem, number_or_none
 from psmimpute.pooling.rubin import FloatArray
 
 # Models whose likelihood has a maximum at infinity when a regressor separates the outcomes.
 _BINARY = frozenset({"Logit", "Probit", "MNLogit", "Binomial"})
 _COUNT = frozenset({"Poisson", "NegativeBinomial", "NegativeBinomialP", "GeneralizedPoisson"})
+_RANK_IN_DF_MODEL = frozenset({"GLM", "Logit", "Probit", "Poisson"})
 _GAUSSIAN_RESULTS = frozenset({"RegressionResults", "OLSResults"})
 
 
@@ -31,7 +34,7 @@ def from_statsmodels(fit: Fitted) -> PoolItem:
     -------
     PoolItem
     """
-    inner = getattr(fit, "_results", fit)
+    inner = _unwrapped(fit)
     params, cov = _named(fit.params, fit), np.asarray(inner.cov_params(), dtype=float)
     df = number_or_none(getattr(inner, "df_resid_inference", None))
     return PoolItem(
@@ -39,7 +42,7 @@ def from_statsmodels(fit: Fitted) -> PoolItem:
         cov=cov,
         df=number_or_none(getattr(inner, "df_resid", None)) if df is None else df,
         nobs=_nobs(inner),
-        llf=_llf(inner),
+        llf=partial(_llf, inner),
         n_params=len(params) + (_has_residual_variance(inner)),
         problem=_problem(inner, params, cov),
     )
@@ -57,7 +60,7 @@ def from_gee(fit: Fitted) -> PoolItem:
     -------
     PoolItem
     """
-    inner = getattr(fit, "_results", fit)
+    inner = _unwrapped(fit)
     params = _named(fit.params, fit)
     return PoolItem(
         params=params,
@@ -86,7 +89,7 @@ def from_mixedlm(fit: Fitted) -> PoolItem:
     PoolItem
         Without a log-likelihood when the fit is by REML, which compares no fixed effects.
     """
-    inner = getattr(fit, "_results", fit)
+    inner = _unwrapped(fit)
     params = _named(fit.fe_params, fit)
     k = len(params)
     reml = bool(getattr(inner, "reml", getattr(inner, "method", "") == "REML"))
@@ -95,7 +98,7 @@ def from_mixedlm(fit: Fitted) -> PoolItem:
         cov=np.asarray(inner.cov_params(), dtype=float)[:k, :k],
         df=np.inf,
         nobs=_nobs(inner),
-        llf=None if reml else _llf(inner),
+        llf=None if reml else partial(_llf, inner),
         n_params=len(np.asarray(inner.params)) + 1,
         problem=_not_converged(inner),
     )
@@ -114,7 +117,7 @@ def from_mnlogit(fit: Fitted) -> PoolItem:
     PoolItem
         Terms are pairs of level and regressor, in the order of ``cov_params()``.
     """
-    inner = getattr(fit, "_results", fit)
+    inner = _unwrapped(fit)
     matrix, cov = np.asarray(inner.params, dtype=float), np.asarray(inner.cov_params(), dtype=float)
     names = pd.MultiIndex.from_tuples(list(fit.model.data.cov_names), names=[None, None])
     params = pd.Series(matrix.ravel(order="F"), index=names)
@@ -123,7 +126,7 @@ def from_mnlogit(fit: Fitted) -> PoolItem:
         cov=cov,
         df=number_or_none(inner.df_resid),
         nobs=_nobs(inner),
-        llf=_llf(inner),
+        llf=partial(_llf, inner),
         n_params=len(params),
         problem=_not_converged(inner) or _separated(inner, params, cov),
     )
@@ -141,7 +144,7 @@ def from_phreg(fit: Fitted) -> PoolItem:
     -------
     PoolItem
     """
-    inner = getattr(fit, "_results", fit)
+    inner = _unwrapped(fit)
     params, model = _named(fit.params, fit), fit.model
     events = float(np.sum(np.asarray(model.status)))
     return PoolItem(
@@ -149,10 +152,15 @@ def from_phreg(fit: Fitted) -> PoolItem:
         cov=np.asarray(inner.cov_params(), dtype=float),
         df=max(events - len(params), 1.0),
         nobs=len(model.endog),
-        llf=_llf(inner),
+        llf=partial(_llf, inner),
         n_params=len(params),
         problem=_not_converged(inner),
     )
+
+
+def _unwrapped(fit: Fitted) -> Fitted:
+    """Reach the results behind the wrapper that adds pandas labels, which costs time."""
+    return getattr(fit, "_results", fit)
 
 
 def _named(params: Fitted, fit: Fitted) -> pd.Series:
@@ -177,14 +185,25 @@ def _llf(inner: Fitted) -> float | None:
 
 
 def _has_residual_variance(inner: Fitted) -> bool:
-    family = getattr(getattr(inner.model, "family", None), "__class__", None)
+    family = getattr(inner.model, "family", None)
     if family is not None:
-        return family.__name__ in ("Gaussian", "Gamma", "InverseGaussian")
+        return type(family).__name__ in ("Gaussian", "Gamma", "InverseGaussian")
     return type(inner).__name__ in _GAUSSIAN_RESULTS
 
 
 def _problem(inner: Fitted, params: pd.Series, cov: FloatArray) -> str | None:
-    return _not_converged(inner) or _separated(inner, params, cov)
+    return _singular(inner, params) or _not_converged(inner) or _separated(inner, params, cov)
+
+
+def _singular(inner: Fitted, params: pd.Series) -> str | None:
+    """Least squares by pseudoinverse gives numbers even where columns repeat each other."""
+    model = inner.model
+    exog, rank = getattr(model, "exog", None), getattr(model, "rank", None)
+    if rank is None and type(model).__name__ in _RANK_IN_DF_MODEL:
+        rank = model.df_model + 1
+    if exog is None or rank is None or rank >= exog.shape[1]:
+        return None
+    return dependent_terms(params.index[: exog.shape[1]], np.asarray(exog, dtype=float))
 
 
 def _not_converged(inner: Fitted) -> str | None:

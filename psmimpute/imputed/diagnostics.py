@@ -1,0 +1,175 @@
+"""How far imputations can be trusted: support, weights, training, and how they differ."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from psmimpute.exceptions import ExtrapolationWarning
+from psmimpute.imputed.imputed_table import ImputedTable
+from psmimpute.imputed.plots.weights import PARETO_K_LIMIT
+
+FloatArray = npt.NDArray[np.float64]
+
+# A column of which a pattern set is expected to hold fewer observed cells has no support there.
+MIN_EXPECTED_OBSERVED = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnostics:
+    """What to look at before imputations are used.
+
+    Attributes
+    ----------
+    columns : DataFrame
+        One row for each column with imputed cells: ``n_imputed``; for numbers ``mean_observed``,
+        ``mean_imputed``, ``sd_observed``, ``sd_imputed`` (over all imputations) and
+        ``difference`` (of the means, in observed standard deviations); for other columns
+        ``difference`` is the total variation distance between the shares of their levels, 0
+        to 1. Differences are no fault by themselves: they may come from the mechanism.
+    weights : Series
+        Over rows: smallest, 5 % quantile and median of the effective sample size, and the
+        share of rows with a Pareto k above 0.7. Empty if the imputations carry none.
+    members : DataFrame
+        One row for each member: ``steps``, ``last_loss`` and ``best_oob_loss``, if known.
+    extrapolated : DataFrame
+        Combinations of ``pattern_set`` and ``column`` with imputed cells and next to no observed
+        ones, with the numbers of both that are expected from the sets' probabilities.
+    """
+
+    columns: pd.DataFrame
+    weights: pd.Series
+    members: pd.DataFrame
+    extrapolated: pd.DataFrame
+
+    def __repr__(self) -> str:
+        members = self.members.describe() if len(self.members) else self.members
+        tables = (self.columns, self.weights.to_frame(), members, self.extrapolated)
+        titles = ("Columns", "Weights", "Members", "Extrapolated")
+        return "\n\n".join(
+            f"{title}\n{table.to_string()}" if len(table) else f"{title}: none"
+            for title, table in zip(titles, tables, strict=True)
+        )
+
+
+def diagnose(imp: ImputedTable) -> Diagnostics:
+    """Collect what tells how far imputations can be trusted.
+
+    Parameters
+    ----------
+    imp : ImputedTable
+        The multiply-imputed data.
+
+    Returns
+    -------
+    Diagnostics
+        Tables.
+
+    Warns
+    -----
+    ExtrapolationWarning
+        If a column was observed in no row of a pattern set, yet imputed there.
+    """
+    flags = extrapolated_cells(imp)
+    if len(flags):
+        first = flags.iloc[0]
+        warnings.warn(
+            f"{len(flags)} combinations of pattern set and column have imputed cells but no "
+            f"observed ones, first column {first['column']!r} in set {first['pattern_set']}: the "
+            "imputations there extrapolate from other sets; try fewer sets, or a sensitivity "
+            "analysis with imp.delta",
+            ExtrapolationWarning,
+            stacklevel=3,
+        )
+    return Diagnostics(_columns(imp), _weights(imp), _members(imp), flags)
+
+
+def extrapolated_cells(imp: ImputedTable) -> pd.DataFrame:
+    """List the pattern sets in which a column was imputed but never observed.
+
+    Parameters
+    ----------
+    imp : ImputedTable
+        The multiply-imputed data.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``pattern_set``, ``column``, ``observed`` and ``imputed``: the expected numbers of
+        cells. No row if all is well, or there are no sets.
+    """
+    rows: list[dict[str, Any]] = []
+    if imp.n_sets:
+        weights = imp.pattern_set_probabilities.to_numpy()
+        where = imp.where.to_numpy()
+        observed = weights.T @ imp.complete_columns(0, [*imp.where.columns]).notna().to_numpy()
+        imputed = weights.T @ where
+        poor = (observed < MIN_EXPECTED_OBSERVED) & (imputed >= MIN_EXPECTED_OBSERVED)
+        rows = [
+            {
+                "pattern_set": int(r) + 1,
+                "column": imp.where.columns[int(j)],
+                "observed": float(observed[r, j]),
+                "imputed": float(imputed[r, j]),
+            }
+            for r, j in np.argwhere(poor)
+        ]
+    return pd.DataFrame(rows, columns=["pattern_set", "column", "observed", "imputed"])
+
+
+def _columns(imp: ImputedTable) -> pd.DataFrame:
+    where = imp.where
+    names = [name for name in where.columns if where[name].any()]
+    rows = [_compared(imp, name) for name in names]
+    return pd.DataFrame(rows, index=pd.Index(names, name="column"))
+
+
+def _compared(imp: ImputedTable, name: Hashable) -> dict[str, float]:
+    rows = imp.where[name].to_numpy()
+    observed = imp.complete_columns(0, [name])[name].dropna()
+    cells = imp.imputed_values(name)
+    imputed = pd.concat([cells[k] for k in cells.columns], ignore_index=True)
+    result: dict[str, float] = {"n_imputed": int(rows.sum())}
+    if not pd.api.types.is_numeric_dtype(observed.dtype):
+        shares = [values.value_counts(normalize=True) for values in (observed, imputed)]
+        gaps = shares[0].astype(float).sub(shares[1].astype(float), fill_value=0.0)
+        return {**result, "difference": float(gaps.abs().sum() / 2)}
+    seen, drawn = observed.to_numpy(dtype=float), imputed.to_numpy(dtype=float)
+    spread = float(seen.std())
+    gap = float(drawn.mean() - seen.mean())
+    return {
+        **result,
+        "mean_observed": float(seen.mean()),
+        "mean_imputed": float(drawn.mean()),
+        "sd_observed": spread,
+        "sd_imputed": float(drawn.std()),
+        "difference": gap / spread if spread else 0.0,
+    }
+
+
+def _weights(imp: ImputedTable) -> pd.Series:
+    found: dict[str, float] = {}
+    if imp.info.ess is not None:
+        ess: FloatArray = np.asarray(imp.info.ess, dtype=np.float64)
+        low, five, middle = np.nanquantile(ess, (0, 0.05, 0.5))
+        found |= {"ess_min": float(low), "ess_5_percent": float(five), "ess_median": float(middle)}
+    if imp.info.pareto_k is not None:
+        found["pareto_k_above_0.7"] = float((imp.info.pareto_k > PARETO_K_LIMIT).mean())
+    return pd.Series(found, dtype=float, name="weights")
+
+
+def _members(imp: ImputedTable) -> pd.DataFrame:
+    history = pd.DataFrame([*imp.info.history])
+    if history.empty or "member" not in history:
+        return pd.DataFrame()
+    grouped = history.groupby("member")
+    result = pd.DataFrame({"steps": grouped["step"].max(), "last_loss": grouped["loss"].last()})
+    if "oob_loss" in history:
+        result["best_oob_loss"] = grouped["oob_loss"].min()
+    return result

@@ -1,0 +1,630 @@
+"""Fit once, impute many times: the scikit-learn-like estimator and the one-call function."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from collections.abc import Hashable, Iterable, Mapping
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from psmimpute.exceptions import (
+    ConfigError,
+    LowESSWarning,
+    NoMissingDataWarning,
+    NotFittedError,
+)
+from psmimpute.imputed.multiply_imputed import ImputationInfo, MultiplyImputed
+from psmimpute.inference.config import FitConfig
+from psmimpute.inference.draws import Drawer, ImputationDraws
+from psmimpute.inference.fitted import FittedModel, fit_model
+from psmimpute.inference.means import Expectations, Inverse, MeanEstimator
+from psmimpute.inference.progress import Progress
+from psmimpute.model.config import Missingness, ModelConfig
+from psmimpute.model.rows import store_rows
+from psmimpute.table.encoding import assign_cells, decode_column, encode
+from psmimpute.table.infer import infer_schema
+from psmimpute.table.kinds import ColumnKind, Family
+from psmimpute.table.schema import ColumnSchema, TableSchema
+
+_POOR_ESS_SHARE = 0.05
+_POOR_PARETO_K = 0.7
+_TOLERATED_POOR_ROWS = 0.1
+_MOST_IMPUTATIONS = 10_000
+
+Pi = float | Literal["adaptive"] | Mapping[Hashable, float]
+Kinds = Mapping[Any, ColumnKind | str]
+Bounds = Mapping[Any, tuple[float | None, float | None]]
+
+
+class PSMImputer:
+    """Imputer that learns a pattern-set mixture model of a table.
+
+    Its manners are scikit-learn's: the constructor only stores its arguments, learned
+    attributes end in an underscore, and ``sklearn.base.clone`` works.
+
+    Parameters
+    ----------
+    m : int, default 20
+        Number of imputations.
+    seed : int, optional
+        Of everything random; drawn from the system's entropy where None.
+    missingness : {"shared", "selection", "ignorable"}, default "shared"
+        Model of which cells were observed: through the pattern set, PSMVAE(b); through the
+        cell's own value and the set, PSMVAE(a); or not at all.
+    n_sets : int or "auto", default "auto"
+        Number of missingness pattern sets; ``"auto"`` adds sets while the held-out bound
+        improves by more than twice its standard error.
+    pi : float or "adaptive" or mapping, default 0.5
+        π′ in [0, 1]: 1 − π′ is the weight with which an observed cell also teaches the decoder of
+        missing cells. ``"adaptive"`` is P(observed) / (1 + P(observed)) of each column; a
+        mapping gives columns their own value, the others 0.5.
+    members : int, optional
+        Number of refits of the model, each on its own bootstrap resample of the rows; one for
+        each imputation by default. With fewer, pooling uses the rules for nested imputations.
+    kinds : mapping of column to ColumnKind or str, optional
+        Kinds to use in place of the inferred ones.
+    exclude : iterable of hashable, default ()
+        Columns to leave out: neither imputed nor used to impute others.
+    bounds : mapping of column to (low, high), optional
+        Imputed numbers are clipped to this range; None leaves an end open.
+    device : str, default "auto"
+        ``"auto"`` is CUDA, else MPS, else the CPU; or a torch device.
+    progress : bool, optional
+        Whether to show progress bars; by default where the output is a terminal or a notebook.
+    model : ModelConfig
+        Architecture and objective.
+    fit : FitConfig
+        Training and drawing.
+
+    Attributes
+    ----------
+    schema_ : TableSchema
+        What the columns are.
+    fitted_ : FittedModel
+        The trained members and how they were chosen.
+    seed_ : int
+        The seed in use.
+    n_sets_ : int
+        Number of pattern sets.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> df = psm.datasets.load_nhanes2()
+    >>> imputer = psm.PSMImputer(m=2, seed=1).fit(df)
+    >>> int(imputer.impute(df, m=2, seed=0).complete(1).isna().sum().sum())
+    0
+    """
+
+    def __init__(
+        self,
+        m: int = 20,
+        *,
+        seed: int | None = None,
+        missingness: Missingness = "shared",
+        n_sets: int | Literal["auto"] = "auto",
+        pi: Pi = 0.5,
+        members: int | None = None,
+        kinds: Kinds | None = None,
+        exclude: Iterable[Hashable] = (),
+        bounds: Bounds | None = None,
+        device: str = "auto",
+        progress: bool | None = None,
+        model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
+        fit: FitConfig = FitConfig(),  # noqa: B008  frozen
+    ) -> None:
+        self.m = m
+        self.seed = seed
+        self.missingness = missingness
+        self.n_sets = n_sets
+        self.pi = pi
+        self.members = members
+        self.kinds = kinds
+        self.exclude = exclude
+        self.bounds = bounds
+        self.device = device
+        self.progress = progress
+        self.model = model
+        # `fit` is also the name of the method, which an instance attribute would hide.
+        self._fit_config = fit
+
+    _OPTIONS = (
+        "m",
+        "seed",
+        "missingness",
+        "n_sets",
+        "pi",
+        "members",
+        "kinds",
+        "exclude",
+        "bounds",
+        "device",
+        "progress",
+        "model",
+    )
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
+        """Return the constructor's arguments.
+
+        Parameters
+        ----------
+        deep : bool, default True
+            For scikit-learn; there are no nested estimators.
+
+        Returns
+        -------
+        dict
+        """
+        return {name: getattr(self, name) for name in self._OPTIONS} | {"fit": self._fit_config}
+
+    def set_params(self, **params: Any) -> Self:  # noqa: ANN401
+        """Set constructor arguments.
+
+        Parameters
+        ----------
+        **params
+            Names and values, as for the constructor.
+
+        Returns
+        -------
+        PSMImputer
+            Itself.
+
+        Raises
+        ------
+        ConfigError
+            If there is no argument of that name.
+        """
+        for name, value in params.items():
+            if name == "fit":
+                self._fit_config = value
+            elif name in self._OPTIONS:
+                setattr(self, name, value)
+            else:
+                known = ", ".join((*self._OPTIONS, "fit"))
+                raise ConfigError(f"PSMImputer has no option {name!r}; it has {known}")
+        return self
+
+    def __repr__(self) -> str:
+        defaults = PSMImputer().get_params()
+        given = {k: v for k, v in self.get_params().items() if v != defaults[k]}
+        return f"PSMImputer({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+
+    def fit(self, df: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002
+        """Learn the model of a table.
+
+        Parameters
+        ----------
+        df : DataFrame, shape (n_rows, n_columns)
+            Not changed.
+        y : object, optional
+            Not used; for scikit-learn.
+
+        Returns
+        -------
+        PSMImputer
+            Itself.
+
+        Raises
+        ------
+        SchemaError, SupportError
+            If the table cannot be modelled; see :func:`psmimpute.infer_schema`.
+        ConfigError
+            If an option is out of its range.
+        TrainingInterruptedError
+            If training was interrupted from the keyboard.
+        """
+        self._check_options()
+        schema = infer_schema(df, kinds=self.kinds, exclude=self.exclude, bounds=self.bounds)
+        return self._learn(df, schema)
+
+    def _learn(self, df: pd.DataFrame, schema: TableSchema) -> Self:
+        self.schema_: TableSchema = schema
+        self.seed_: int = secrets.randbits(32) if self.seed is None else int(self.seed)
+        table = encode(schema, df)
+        self.fitted_: FittedModel = fit_model(
+            table,
+            n_columns=len(schema.columns),
+            pi=_pi_by_column(self.pi, schema, table.observed_cells),
+            n_members=self.m if self.members is None else self.members,
+            n_sets=None if self.n_sets == "auto" else self.n_sets,
+            missingness=self.missingness,
+            model=self.model,
+            fit=self._fit_config,
+            seed=self.seed_,
+            device=self.device,
+            progress=Progress(self.progress),
+        )
+        self.n_sets_: int = self.fitted_.spec.n_sets
+        self.n_features_in_: int = df.shape[1]
+        self.feature_names_in_: npt.NDArray[Any] = np.asarray(df.columns, dtype=object)
+        return self
+
+    def _check_options(self) -> None:
+        _check_m(self.m)
+        if self.members is not None and self.members < 1:
+            raise ConfigError(f"members must be at least 1, got {self.members}")
+        if self.missingness not in ("shared", "selection", "ignorable"):
+            raise ConfigError(
+                "missingness must be 'shared', 'selection' or 'ignorable', got "
+                f"{self.missingness!r}"
+            )
+        if self.n_sets != "auto" and not 1 <= int(self.n_sets) <= 100:
+            raise ConfigError(f"n_sets must be 'auto' or from 1 to 100, got {self.n_sets!r}")
+        if self.seed is not None and not 0 <= int(self.seed) < 2**64:
+            raise ConfigError(f"seed must lie in [0, 2**64), got {self.seed}")
+
+    def _check_fitted(self) -> FittedModel:
+        if not hasattr(self, "fitted_"):
+            raise NotFittedError("this PSMImputer is not fitted yet: call fit(df) first")
+        return self.fitted_
+
+    def impute(
+        self, df: pd.DataFrame, m: int | None = None, *, seed: int | None = None
+    ) -> MultiplyImputed:
+        """Draw multiple imputations of a table under the fitted model.
+
+        Parameters
+        ----------
+        df : DataFrame
+            The table that was fitted, or new rows with its columns. Not changed.
+        m : int, optional
+            Number of imputations; the constructor's by default.
+        seed : int, optional
+            Of the draws; that of the fit by default.
+
+        Returns
+        -------
+        MultiplyImputed
+
+        Raises
+        ------
+        NotFittedError
+            If :meth:`fit` has not been called.
+        SchemaError, SupportError
+            If the table does not fit the one that was learned.
+        ConfigError
+            If `m` is below 1.
+
+        Warns
+        -----
+        NoMissingDataWarning
+            If no cell is missing: the imputations are copies.
+        LowESSWarning
+            If the importance weights of more than a tenth of the rows are poor.
+        """
+        fitted = self._check_fitted()
+        m = self.m if m is None else m
+        _check_m(m)
+        seed = self.seed_ if seed is None else seed
+        data = df.copy()
+        table = encode(self.schema_, data)
+        store = store_rows(table, fitted.spec.layout, device=fitted.device)
+        progress = Progress(self.progress)
+        with progress.stage("drawing imputations") as on_rows:
+            draws = Drawer(
+                fitted.model,
+                store,
+                row_keys=np.arange(len(data), dtype=np.uint64),
+                seed=seed,
+                n_samples=self._fit_config.n_draw_samples,
+                on_rows=on_rows,
+            ).draw(range(m))
+        return self._assemble(data, ~table.observed_cells, draws, m=m, seed=seed)
+
+    def _assemble(
+        self,
+        data: pd.DataFrame,
+        missing: npt.NDArray[np.bool_],
+        draws: ImputationDraws,
+        *,
+        m: int,
+        seed: int,
+    ) -> MultiplyImputed:
+        fitted = self._check_fitted()
+        positions = {name: position for position, name in enumerate(data.columns)}
+        where = np.zeros(data.shape, dtype=bool)
+        values: dict[int, npt.NDArray[Any]] = {}
+        slices = self.schema_.feature_slices
+        for j, column in enumerate(self.schema_.columns):
+            n_missing = int(missing[:, j].sum())
+            if not n_missing:
+                continue
+            position = positions[column.name]
+            where[:, position] = missing[:, j]
+            cells = draws.features[slices[j]]
+            stacked = np.stack(cells, -1) if cells else np.empty((m, n_missing, 0))
+            decoded = decode_column(column, stacked.reshape(m * n_missing, -1))
+            values[position] = decoded.reshape(m, n_missing)
+        told = _warn_of_draws(draws, values, self._fit_config.n_draw_samples * self.n_sets_)
+        n_members = fitted.model.n_members
+        return MultiplyImputed(
+            data=data,
+            schema=self.schema_,
+            where=where,
+            values=values,
+            member_of=np.arange(m) % n_members,
+            pattern_set_draws=draws.sets,
+            pattern_set_probabilities=draws.set_probabilities,
+            info=ImputationInfo(
+                seed=seed,
+                missingness=self.missingness,
+                n_sets=self.n_sets_,
+                n_sets_reason=fitted.reason,
+                members=n_members,
+                device=str(fitted.device),
+                software=f"psmimpute {version('psmimpute')}",
+                history=fitted.history,
+                ess=draws.ess,
+                pareto_k=draws.pareto_k,
+                warnings=(*fitted.warnings, *told),
+                extend=partial(self._extend, data, seed),
+            ),
+        )
+
+    def _extend(self, data: pd.DataFrame, seed: int, m: int) -> MultiplyImputed:
+        """Impute anew with more imputations; the earlier ones come back as they were."""
+        if self.members is None and m > self._check_fitted().model.n_members:
+            table = encode(self.schema_, data)
+            grown = self._check_fitted().with_members(
+                table, m, fit=self._fit_config, seed=self.seed_, progress=Progress(self.progress)
+            )
+            other = PSMImputer().set_params(**self.get_params())
+            other.__dict__.update(self.__dict__)
+            other.fitted_ = grown
+            return other.impute(data, m, seed=seed)
+        return self.impute(data, m, seed=seed)
+
+    def transform(self, df: pd.DataFrame, *, n_samples: int = 200) -> pd.DataFrame:
+        """Fill each gap once, by its conditional mean or its most probable level.
+
+        For prediction and for looking; standard errors from data so completed are too small.
+
+        Parameters
+        ----------
+        df : DataFrame
+            The table that was fitted, or new rows with its columns. Not changed.
+        n_samples : int, default 200
+            Importance samples; memory does not grow with them.
+
+        Returns
+        -------
+        DataFrame
+            A copy with no gap in a modelled column; dtypes are kept, so means of whole-number
+            columns are rounded where the dtype holds no fractions.
+
+        Raises
+        ------
+        NotFittedError
+            If :meth:`fit` has not been called.
+        SchemaError, SupportError
+            If the table does not fit the one that was learned.
+        """
+        fitted = self._check_fitted()
+        if n_samples < 1:
+            raise ConfigError(f"n_samples must be at least 1, got {n_samples}")
+        table = encode(self.schema_, df)
+        store = store_rows(table, fitted.spec.layout, device=fitted.device)
+        found = MeanEstimator(
+            fitted.model,
+            store,
+            inverses=_inverses(self.schema_),
+            row_keys=np.arange(len(df), dtype=np.uint64),
+            seed=self.seed_,
+            n_samples=n_samples,
+        ).estimate()
+        filled: dict[Hashable, pd.Series] = {}
+        for j, schema in enumerate(self.schema_.columns):
+            rows = np.flatnonzero(~table.observed_cells[:, j])
+            if not rows.size:
+                continue
+            values = _single_values(schema, self.schema_.feature_slices[j], found, rows.size)
+            filled[schema.name] = assign_cells(df[schema.name], rows, values)
+        frame = df.copy()
+        for name, column in filled.items():
+            frame[name] = column
+        return frame
+
+    def fit_transform(self, df: pd.DataFrame, y: object = None) -> pd.DataFrame:  # noqa: ARG002
+        """Fit, then fill each gap once; see :meth:`fit` and :meth:`transform`."""
+        return self.fit(df).transform(df)
+
+
+def impute(
+    df: pd.DataFrame,
+    m: int = 20,
+    *,
+    seed: int | None = None,
+    missingness: Missingness = "shared",
+    n_sets: int | Literal["auto"] = "auto",
+    pi: Pi = 0.5,
+    members: int | None = None,
+    kinds: Kinds | None = None,
+    exclude: Iterable[Hashable] = (),
+    bounds: Bounds | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+    model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
+    fit: FitConfig = FitConfig(),  # noqa: B008  frozen
+) -> MultiplyImputed:
+    """Impute the gaps of a table m times.
+
+    Also ``df.psm.impute``. Trains a deep generative pattern-set mixture model, one member on
+    its own bootstrap resample for each imputation, and draws every missing cell from it.
+
+    Parameters
+    ----------
+    df : DataFrame, shape (n_rows, n_columns)
+        Not changed.
+    m : int, default 20
+        Number of imputations.
+    seed, missingness, n_sets, pi, members, kinds, exclude, bounds, device, progress
+        See :class:`PSMImputer`.
+    model : ModelConfig
+        Architecture and objective.
+    fit : FitConfig
+        Training and drawing.
+
+    Returns
+    -------
+    MultiplyImputed
+        The data and the m imputations: ``complete``, ``fit``, ``pool``, ``plot``.
+
+    Raises
+    ------
+    SchemaError, SupportError
+        If the table cannot be modelled; the message names column and row, and the remedy.
+    ConfigError
+        If an option is out of its range.
+    TrainingInterruptedError
+        If training was interrupted from the keyboard.
+
+    Warns
+    -----
+    NoMissingDataWarning
+        If no cell is missing: the imputations are copies.
+    LowESSWarning, ConvergenceWarning, ConstantColumnWarning, SparseColumnWarning
+        Each for its cause.
+
+    References
+    ----------
+    .. [1] Ghalebikesabi, S., Cornish, R., Holmes, C. and Kelly, L. J. (2021). Deep generative
+       missingness pattern-set mixture models. AISTATS, PMLR 130, 3727-3735.
+    .. [2] Rubin, D. B. (1987). Multiple imputation for nonresponse in surveys. Wiley.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> imp = psm.impute(psm.datasets.load_nhanes2(), m=2, seed=1)
+    >>> imp.m, int(imp.complete(1).isna().sum().sum())
+    (2, 0)
+    """
+    imputer = PSMImputer(
+        m,
+        seed=seed,
+        missingness=missingness,
+        n_sets=n_sets,
+        pi=pi,
+        members=members,
+        kinds=kinds,
+        exclude=exclude,
+        bounds=bounds,
+        device=device,
+        progress=progress,
+        model=model,
+        fit=fit,
+    )
+    imputer._check_options()
+    schema = infer_schema(df, kinds=kinds, exclude=exclude, bounds=bounds)
+    if not any(column.n_missing for column in schema.columns):
+        return _copies(df, schema, m=m, missingness=missingness)
+    return imputer._learn(df, schema).impute(df, m)
+
+
+def _copies(
+    df: pd.DataFrame, schema: TableSchema, *, m: int, missingness: Missingness
+) -> MultiplyImputed:
+    message = "no cell is missing in a modelled column: every imputation is a copy of the data"
+    warnings.warn(message, NoMissingDataWarning, stacklevel=3)
+    return MultiplyImputed(
+        data=df.copy(),
+        schema=schema,
+        where=np.zeros(df.shape, dtype=bool),
+        values={},
+        member_of=np.arange(m),
+        info=ImputationInfo(
+            missingness=missingness,
+            software=f"psmimpute {version('psmimpute')}",
+            warnings=(message,),
+        ),
+    )
+
+
+def _check_m(m: int) -> None:
+    if not 1 <= m <= _MOST_IMPUTATIONS:
+        raise ConfigError(f"m must be from 1 to {_MOST_IMPUTATIONS:,}, got {m}; 20 is usual")
+
+
+def _pi_by_column(
+    pi: Pi, schema: TableSchema, observed: npt.NDArray[np.bool_]
+) -> tuple[float, ...]:
+    """Resolve π′ to one value for each modelled column."""
+    names = schema.column_names
+    if isinstance(pi, str):
+        if pi != "adaptive":
+            raise ConfigError(f"pi must be a number, 'adaptive' or a mapping, got {pi!r}")
+        share = observed.mean(0)
+        return tuple(float(p) for p in share / (1 + share))
+    if isinstance(pi, Mapping):
+        unknown = [name for name in pi if name not in names]
+        if unknown:
+            raise ConfigError(f"pi names columns that are not modelled: {unknown}")
+        values = tuple(float(pi.get(name, 0.5)) for name in names)
+    else:
+        values = (float(pi),) * len(names)
+    for name, value in zip(names, values, strict=True):
+        if not 0 <= value <= 1:
+            raise ConfigError(f"pi of column {name!r} must lie in [0, 1], got {value}")
+    return values
+
+
+def _warn_of_draws(
+    draws: ImputationDraws, values: Mapping[int, object], n_weights: int
+) -> tuple[str, ...]:
+    ess = draws.ess[np.isfinite(draws.ess)]
+    if not ess.size or not values:
+        return ()
+    poor = (ess < max(2.0, _POOR_ESS_SHARE * n_weights)).mean()
+    tails = draws.pareto_k[~np.isnan(draws.pareto_k)]
+    heavy = (tails > _POOR_PARETO_K).mean() if tails.size else 0.0
+    if max(poor, heavy) <= _TOLERATED_POOR_ROWS:
+        return ()
+    message = (
+        f"importance weights are uneven: {poor:.0%} of the incomplete rows have an effective "
+        f"sample size below {_POOR_ESS_SHARE:.0%} and {heavy:.0%} a Pareto k above "
+        f"{_POOR_PARETO_K}; draw with more samples, FitConfig(n_draw_samples=...)"
+    )
+    warnings.warn(message, LowESSWarning, stacklevel=4)
+    return (message,)
+
+
+def _inverses(schema: TableSchema) -> list[Inverse | None]:
+    """From latent to raw values of every feature, clipped to the column's support."""
+    inverses: list[Inverse | None] = []
+    for column in schema.columns:
+        for feature in column.features(0):
+            continuous = feature.family in (Family.GAUSSIAN, Family.COUNT)
+            inverses.append(partial(_clipped_inverse, column) if continuous else None)
+    return inverses
+
+
+def _clipped_inverse(
+    column: ColumnSchema, y: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    assert column.transform is not None
+    x = column.transform.inverse(y)
+    return x if column.support is None else np.clip(x, *column.support)
+
+
+def _single_values(
+    column: ColumnSchema, place: slice, found: Expectations, n_cells: int
+) -> npt.NDArray[Any]:
+    """Conditional means or most probable levels, as values of the column."""
+    if column.is_constant:
+        return decode_column(column, np.empty((n_cells, 0)))
+    if column.levels is not None:
+        return decode_column(column, found.probabilities[place.start].argmax(1)[:, None])
+    if column.kind is ColumnKind.SEMICONTINUOUS:
+        return found.probabilities[place.start][:, 1] * found.numbers[place.start + 1]
+    mean = found.numbers[place.start]
+    if column.time is not None:
+        return column.time.times(mean)
+    if column.is_integer and not column.dtype.lower().startswith("float"):
+        return np.rint(mean).astype(np.int64)
+    return mean

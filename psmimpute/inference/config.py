@@ -1,0 +1,67 @@
+"""What the user chooses about training and drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from psmimpute.exceptions import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class FitConfig:
+    """Training and drawing options; the defaults adapt to the size of the table.
+
+    Parameters
+    ----------
+    max_steps : int or "auto", default "auto"
+        Largest number of gradient steps; out-of-bag early stopping usually ends sooner.
+    batch_rows : int, default 512
+        Rows of a step for each member. A table with up to twice as many rows is used whole in
+        every step, weighted by the member's bootstrap counts.
+    n_samples : int or "auto", default "auto"
+        Importance samples of the bound in training.
+    learning_rate : float, default 0.01
+        Of the linear parameters, at its peak.
+    network_rate : float, default 0.3
+        Learning rate of the networks as a share of `learning_rate`.
+    weight_decay : float, default 0.01
+        Decoupled decay of the networks' weights.
+    resample : bool, default True
+        Whether each member is trained on a bootstrap resample of the rows. Without it the
+        imputations lack the uncertainty of the parameters: for single imputation only.
+    n_draw_samples : int, default 64
+        Importance samples for drawing imputations.
+    draw_rows : int, default 2048
+        Rows that are drawn at once; bounds the memory, not the result.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of its range.
+
+    Examples
+    --------
+    >>> FitConfig(max_steps=500).batch_rows
+    512
+    """
+
+    max_steps: int | Literal["auto"] = "auto"
+    batch_rows: int = 512
+    n_samples: int | Literal["auto"] = "auto"
+    learning_rate: float = 0.01
+    network_rate: float = 0.3
+    weight_decay: float = 0.01
+    resample: bool = True
+    n_draw_samples: int = 64
+    draw_rows: int = 2048
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "n_samples", "batch_rows", "n_draw_samples", "draw_rows"):
+            value = getattr(self, name)
+            if value != "auto" and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        for name in ("learning_rate", "network_rate", "weight_decay"):
+            value = getattr(self, name)
+            if not 0 <= value < 10:
+                raise ConfigError(f"{name} must lie in [0, 10), got {value}")

@@ -1,0 +1,210 @@
+"""A fitted model: its members, the table's layout, and how it came about."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from psmimpute.exceptions import ConvergenceWarning, TrainingInterruptedError
+from psmimpute.inference.config import FitConfig
+from psmimpute.inference.device import choose_device
+from psmimpute.inference.members import resample_rows
+from psmimpute.inference.progress import Progress
+from psmimpute.inference.structure import CommonFit, Structure, train_members
+from psmimpute.inference.trainer import Trained
+from psmimpute.model.config import Missingness, ModelConfig
+from psmimpute.model.layout import lay_out
+from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
+from psmimpute.model.rows import RowStore, store_rows
+from psmimpute.table.encoded import EncodedTable
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """Trained members.
+
+    Attributes
+    ----------
+    model : PatternSetMixtureVAE
+        All members, without gradients.
+    structure : Structure
+        What the common fit decided; the start of further members.
+    device : torch.device
+        Where the model lives.
+    history : tuple of dict
+        One record for each look at the rows held out: ``member``, ``step``, ``loss``,
+        ``oob_loss`` (nats per row).
+    warnings : tuple of str
+        What the user was warned of.
+    """
+
+    model: PatternSetMixtureVAE
+    structure: Structure
+    device: torch.device
+    history: tuple[dict[str, float | int], ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Shapes and choices of the model."""
+        return self.model.spec
+
+    @property
+    def reason(self) -> str:
+        """Why the model has this structure."""
+        return self.structure.reason
+
+    def with_members(
+        self, table: EncodedTable, n_members: int, *, fit: FitConfig, seed: int, progress: Progress
+    ) -> FittedModel:
+        """Train further members; those there are stay as they are.
+
+        Parameters
+        ----------
+        table : EncodedTable
+            The table that was fitted.
+        n_members : int
+            Members wanted in all.
+        fit : FitConfig
+        seed : int
+            That of the fit.
+        progress : Progress
+
+        Returns
+        -------
+        FittedModel
+        """
+        store = store_rows(table, self.spec.layout, device=self.device)
+        numbers = range(self.model.n_members, n_members)
+        trained = _train(self.structure, store, numbers, fit=fit, seed=seed, progress=progress)
+        model = PatternSetMixtureVAE(self.spec, n_members).to(self.device)
+        old, new = dict(self.model.named_parameters()), dict(trained.model.named_parameters())
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                p.copy_(torch.cat([old[name], new[name]]))
+        history = self.history + _records(trained, numbers)
+        model = model.eval().requires_grad_(False)
+        return replace(self, model=model, history=history)
+
+
+def fit_model(
+    table: EncodedTable,
+    *,
+    n_columns: int,
+    pi: tuple[float, ...],
+    n_members: int,
+    n_sets: int | None,
+    missingness: Missingness,
+    model: ModelConfig,
+    fit: FitConfig,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> FittedModel:
+    """Fit the model to an encoded table: the common fit, then the members.
+
+    Parameters
+    ----------
+    table : EncodedTable
+    n_columns : int
+        Modelled columns.
+    pi : tuple of float
+        pi' of each column.
+    n_members : int
+        Members to train.
+    n_sets : int or None
+        Number of pattern sets; None chooses it.
+    missingness : str
+        Model of missingness.
+    model, fit : ModelConfig, FitConfig
+        Options.
+    seed : int
+    device : str
+        Name of a device or ``"auto"``.
+    progress : Progress
+
+    Returns
+    -------
+    FittedModel
+
+    Raises
+    ------
+    ConfigError
+        If the device is not there.
+    TrainingInterruptedError
+        If training was interrupted from the keyboard.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the held-out loss was still falling when the steps ran out.
+    """
+    where = choose_device(device)
+    layout = lay_out(table.features, n_columns=n_columns)
+    store = store_rows(table, layout, device=where)
+    gappy = tuple(int(j) for j in np.flatnonzero(~table.observed_cells.all(0)))
+    if model.hidden_dim == "auto":
+        model = replace(model, hidden_dim=_hidden_dim(store.n_rows))
+    spec = ModelSpec(layout, gappy, n_sets or 1, missingness, pi, model)
+    try:
+        with progress.stage("choosing the structure") as on_step:
+            common = CommonFit(spec, store, fit=fit, seed=seed, on_step=lambda _: on_step(1))
+            structure = common.choose(sets=n_sets)
+        numbers = range(n_members)
+        trained = _train(structure, store, numbers, fit=fit, seed=seed, progress=progress)
+    except KeyboardInterrupt:
+        raise TrainingInterruptedError(
+            "training was interrupted from the keyboard; nothing was imputed"
+        ) from None
+    told = _warn_of_convergence(trained)
+    return FittedModel(trained.model, structure, where, _records(trained, numbers), told)
+
+
+def _hidden_dim(n_rows: int) -> int:
+    return 32 if n_rows < 2_000 else 64 if n_rows < 10_000 else 128
+
+
+def _train(
+    structure: Structure,
+    store: RowStore,
+    numbers: range,
+    *,
+    fit: FitConfig,
+    seed: int,
+    progress: Progress,
+) -> Trained:
+    resamples = resample_rows(store.n_rows, members=numbers, seed=seed, resample=fit.resample)
+    with progress.stage(f"training {len(numbers)} members") as on_step:
+        return train_members(
+            structure,
+            store,
+            resamples,
+            fit=fit,
+            seed=seed,
+            first=numbers.start,
+            on_step=lambda _: on_step(1),
+        )
+
+
+def _records(trained: Trained, numbers: range) -> tuple[dict[str, float | int], ...]:
+    return tuple(
+        {"member": number, "step": step, "loss": float(loss), "oob_loss": float(loss)}
+        for step, losses in zip(trained.steps, trained.losses, strict=True)
+        for number, loss in zip(numbers, losses, strict=True)
+    )
+
+
+def _warn_of_convergence(trained: Trained) -> tuple[str, ...]:
+    losses = trained.losses
+    if np.isfinite(losses).all() and (losses < 1e20).all():
+        return ()
+    bad = np.flatnonzero(~(losses[-1] < 1e20)).tolist()
+    message = (
+        f"the loss of members {bad} is not finite: their imputations cannot be trusted; look for "
+        "extreme values, or lower FitConfig(learning_rate=...)"
+    )
+    warnings.warn(message, ConvergenceWarning, stacklevel=5)
+    return (message,)

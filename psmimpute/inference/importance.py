@@ -1,0 +1,133 @@
+"""Importance samples of (z, r) for each row: weights, and how good they are.
+
+The proposal is the recognition model with the pattern set summed exactly: every sample of z is
+taken in every set. Points are a Sobol net, shifted at random for each row, so that the
+samples of one row are even and those of two rows independent.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.stats import qmc
+from torch import Tensor
+
+from psmimpute.model.psm_vae import PatternSetMixtureVAE
+from psmimpute.model.rows import Rows
+
+_OPEN = 1e-6
+
+
+class Particles(NamedTuple):
+    """Weighted samples of the latents of each row.
+
+    Attributes
+    ----------
+    z : Tensor, shape (members, samples, sets, rows, latent)
+    log_w : Tensor, shape (members, samples, sets, rows)
+        log of p(x_obs, observed | z, r) p(z | r) p(r) / q(z | r, .), not normalised.
+    """
+
+    z: Tensor
+    log_w: Tensor
+
+    def normalised(self) -> Tensor:
+        """Weights that sum to one over samples and sets, shape (members, rows, samples * sets)."""
+        return self.log_w.permute(0, 3, 1, 2).flatten(2).softmax(-1)
+
+
+@lru_cache(maxsize=32)
+def _net(n_samples: int, dim: int) -> Tensor:
+    """First points of an unscrambled Sobol sequence, shape (n_samples, dim), float32."""
+    exponent = max(0, math.ceil(math.log2(n_samples)))
+    points = qmc.Sobol(dim, scramble=False).random_base2(exponent)[:n_samples]
+    return torch.from_numpy(points.astype(np.float32))
+
+
+def propose(
+    model: PatternSetMixtureVAE, rows: Rows, shift: Tensor, *, n_samples: int, skip: int = 0
+) -> Particles:
+    """Sample latents and weigh them.
+
+    Parameters
+    ----------
+    model : PatternSetMixtureVAE
+    rows : Rows
+    shift : Tensor, shape (members, rows, latent)
+        Uniform numbers that shift the net of each row.
+    n_samples : int
+        Points to take.
+    skip : int, default 0
+        Points of the net to pass over, so that a long run can be taken in pieces.
+
+    Returns
+    -------
+    Particles
+    """
+    dim = model.spec.latent_dim
+    net = _net(skip + n_samples, dim)[skip:].to(shift.device)
+    uniform = (net[None, :, None] + shift[:, None]).frac()
+    eps = torch.special.ndtri(uniform.clamp(_OPEN, 1 - _OPEN))[:, :, None]
+    posterior = model.posterior(rows)
+    z, log_q = posterior.sample(eps)
+    terms = model.terms_at(rows, posterior, z, log_q)
+    return Particles(z, terms.log_joint + terms.log_p_sets)
+
+
+def effective_sample_size(weights: Tensor) -> Tensor:
+    """Kong's effective sample size of normalised weights, over the last axis."""
+    return 1.0 / (weights**2).sum(-1)
+
+
+def pareto_k(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Shape of the generalised Pareto tail of each row's weights.
+
+    Above 0.7 an estimate that rests on the weights is unreliable.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n_rows, n_weights)
+        Positive; their scale does not matter.
+
+    Returns
+    -------
+    ndarray, shape (n_rows,)
+        NaN where fewer than 25 weights are given; minus infinity where the tail is flat.
+
+    References
+    ----------
+    .. [1] Zhang, J. and Stephens, M. A. (2009). A new and efficient estimation method for the
+       generalized Pareto distribution. Technometrics 51(3), 316-325.
+    .. [2] Vehtari, A. et al. (2024). Pareto smoothed importance sampling. JMLR 25(72).
+    """
+    n_rows, n = weights.shape
+    if n < 25:
+        return np.full(n_rows, np.nan)
+    size = int(min(0.2 * n, 3 * math.sqrt(n)))
+    ordered = np.sort(weights, axis=1)
+    threshold = ordered[:, -size - 1][:, None]
+    tail = ordered[:, -size:] - threshold
+    top = tail[:, -1:]
+    flat = top[:, 0] <= 1e-9 * np.maximum(threshold[:, 0], 1e-300)
+    tail = np.where(flat[:, None], 1.0, np.maximum(tail, 1e-12 * np.maximum(top, 1e-300)))
+    top = tail[:, -1:]
+    n_grid = 30 + int(math.sqrt(size))
+    quartile = tail[:, int(size / 4 + 0.5) - 1][:, None]
+    steps = 1 - np.sqrt(n_grid / (np.arange(1, n_grid + 1) - 0.5))
+    theta = steps[None] / (3 * quartile) + 1 / top
+    shapes = np.log1p(-theta[:, :, None] * tail[:, None]).mean(-1)
+    # Zero only when every theta is, which the grid excludes.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        profile = size * (np.log(-theta / shapes) - shapes - 1)
+    profile = np.where(np.isfinite(profile), profile, -np.inf)
+    weight = np.exp(profile - profile.max(1, keepdims=True))
+    chosen = (theta * weight).sum(1) / weight.sum(1)
+    k = np.log1p(-chosen[:, None] * tail).mean(1)
+    # Shrunk towards 0.5 as if ten more weights had said so.
+    k = (size * k + 10 * 0.5) / (size + 10)
+    return np.where(flat, -np.inf, k)

@@ -1,0 +1,220 @@
+"""Single imputation: the importance estimate of E[x_mis | x_obs, observed], streaming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.special import logit, ndtri
+from torch import Tensor
+
+from psmimpute.inference.importance import propose
+from psmimpute.likelihoods.bernoulli import BernoulliLikelihood
+from psmimpute.likelihoods.categorical import CategoricalLikelihood
+from psmimpute.likelihoods.count import CountLikelihood
+from psmimpute.likelihoods.gaussian import GaussianLikelihood
+from psmimpute.likelihoods.ordinal import OrdinalLikelihood
+from psmimpute.model.psm_vae import PatternSetMixtureVAE
+from psmimpute.model.rows import RowStore
+from psmimpute.random import Purpose, row_uniforms
+
+_MOST_FLOATS = 12_000_000
+_GRID = np.linspace(-10.0, 10.0, 801)
+_N_NODES = 64
+
+Inverse = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What is expected of every missing cell.
+
+    Attributes
+    ----------
+    numbers : dict of int to ndarray, shape (n_missing,)
+        By feature of the encoded table: expected raw value, of Gaussian and count features.
+    probabilities : dict of int to ndarray, shape (n_missing, n_levels)
+        By feature of the encoded table: probabilities of the levels, of the other features.
+    """
+
+    numbers: dict[int, npt.NDArray[np.float64]]
+    probabilities: dict[int, npt.NDArray[np.float64]]
+
+
+class _RawMean:
+    """E[g^-1(eta + noise)] of each continuous feature as a function of eta, tabulated.
+
+    The noise has one scale for each column and member, so one table serves every row.
+    """
+
+    def __init__(self, scale: Tensor, inverses: list[Inverse], *, logistic: bool) -> None:
+        middle = (np.arange(_N_NODES) + 0.5) / _N_NODES
+        noise = logit(middle) if logistic else ndtri(middle)
+        own = scale.cpu().double().numpy()
+        table = np.empty((*own.shape, _GRID.size))
+        for e, f in np.ndindex(*own.shape):
+            table[e, f] = inverses[f](_GRID[:, None] + own[e, f] * noise).mean(1)
+        # Standardised for single precision; undone at the end.
+        self.centre = table.mean((0, 2))
+        self.spread = np.maximum(table.std((0, 2)), 1e-300)
+        ready = (table - self.centre[:, None]) / self.spread[:, None]
+        self.table = torch.from_numpy(ready.astype(np.float32)).to(scale.device)
+
+    def __call__(self, eta: Tensor) -> Tensor:
+        step = _GRID[1] - _GRID[0]
+        place = ((eta - _GRID[0]) / step).clamp(0, _GRID.size - 1.001)
+        low = place.floor()
+        index = low.long()[..., None]
+        wide = self.table[:, None, None, None].expand(*eta.shape, _GRID.size)
+        left, right = wide.gather(-1, index)[..., 0], wide.gather(-1, index + 1)[..., 0]
+        return left + (place - low) * (right - left)
+
+
+class MeanEstimator:
+    """Streams over samples and rows, so that memory does not grow with `n_samples`.
+
+    Parameters
+    ----------
+    model : PatternSetMixtureVAE
+        Fitted members; their estimates are averaged.
+    store : RowStore
+        Rows to impute.
+    inverses : list of callable or None
+        By feature of the encoded table: from latent to raw values, None for discrete ones.
+    row_keys : ndarray of uint64, shape (n_rows,)
+    seed, n_samples : int
+        Of the importance samples.
+    """
+
+    def __init__(
+        self,
+        model: PatternSetMixtureVAE,
+        store: RowStore,
+        *,
+        inverses: list[Inverse | None],
+        row_keys: npt.NDArray[np.uint64],
+        seed: int,
+        n_samples: int,
+    ) -> None:
+        self.model, self.store = model, store
+        self.row_keys, self.seed, self.n_samples = row_keys, seed, n_samples
+        layout = model.spec.layout
+        self.raw: dict[int, _RawMean] = {}
+        for i, (block, likelihood) in enumerate(
+            zip(layout.blocks, model.likelihoods, strict=True)
+        ):
+            if isinstance(likelihood, GaussianLikelihood | CountLikelihood):
+                chosen = [inverses[at] for at in layout.order[block.features]]
+                self.raw[i] = _RawMean(
+                    likelihood.scale,
+                    [inverse for inverse in chosen if inverse is not None],
+                    logistic=isinstance(likelihood, CountLikelihood),
+                )
+
+    @torch.no_grad()
+    def estimate(self) -> Expectations:
+        """Estimate every missing cell.
+
+        Returns
+        -------
+        Expectations
+        """
+        missing = self.store.all().cells[0].cpu().numpy() == 0
+        rows = np.flatnonzero(missing.any(1))
+        spec = self.model.spec
+        widest = max(spec.hidden_dim, self._width(), spec.latent_dim**2 // 4, 8)
+        per_sample = self.model.n_members * spec.n_sets * widest
+        block = min(self.n_samples, max(1, _MOST_FLOATS // (per_sample * min(len(rows) or 1, 256))))
+        size = max(1, _MOST_FLOATS // (per_sample * block))
+        parts = [self._rows(rows[a : a + size], block) for a in range(0, len(rows), size)]
+        found = np.concatenate(parts) if parts else np.empty((0, self._width()))
+        return self._sort(found, missing[rows])
+
+    def _width(self) -> int:
+        widths = (
+            block.n_features * getattr(likelihood, "max_levels", 1)
+            for block, likelihood in zip(
+                self.model.spec.layout.blocks, self.model.likelihoods, strict=True
+            )
+        )
+        return sum(widths)
+
+    def _rows(self, chunk: npt.NDArray[np.intp], block: int) -> npt.NDArray[np.float64]:
+        """Weighted mean of the cell expectations, shape (rows, width), mean over members."""
+        model, device = self.model, self.store.packed.device
+        dim = model.spec.latent_dim
+        keys = self.row_keys[chunk]
+        shift = np.stack(
+            [
+                row_uniforms(self.seed, imputation=e, rows=keys, n=dim, purpose=Purpose.MEAN)
+                for e in range(model.n_members)
+            ]
+        )
+        rows = self.store.take(torch.from_numpy(chunk).to(device))
+        top = total = sums = None
+        for skip in range(0, self.n_samples, block):
+            n = min(block, self.n_samples - skip)
+            found = propose(
+                model, rows, torch.from_numpy(shift).to(device), n_samples=n, skip=skip
+            )
+            new_top = found.log_w.amax((1, 2))
+            if top is not None and total is not None and sums is not None:
+                new_top = torch.maximum(top, new_top)
+                fade = (top - new_top).exp()
+                total, sums = total * fade, sums * fade[..., None]
+            weight = (found.log_w - new_top[:, None, None]).exp()
+            eta = model.decoder(found.z)
+            values = self._expect(model.decoder.missing(found.z, eta))
+            part = torch.einsum("eskb,eskbv->ebv", weight, values)
+            total = weight.sum((1, 2)) if total is None else total + weight.sum((1, 2))
+            sums = part if sums is None else sums + part
+            top = new_top
+        assert sums is not None
+        assert total is not None
+        return np.asarray((sums / total[..., None]).mean(0).cpu().double().numpy())
+
+    def _expect(self, eta: Tensor) -> Tensor:
+        """Expectation of every feature given its linear predictors, features side by side."""
+        parts = []
+        model = self.model
+        for i, (block, likelihood) in enumerate(
+            zip(model.spec.layout.blocks, model.likelihoods, strict=True)
+        ):
+            own = eta[..., block.outputs]
+            if i in self.raw:
+                parts.append(self.raw[i](own))
+            elif isinstance(likelihood, BernoulliLikelihood):
+                parts.append(torch.sigmoid(own))
+            else:
+                assert isinstance(likelihood, OrdinalLikelihood | CategoricalLikelihood)
+                parts.append(likelihood.level_log_probs(own).exp().flatten(-2))
+        return torch.cat(parts, -1)
+
+    def _sort(
+        self, found: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]
+    ) -> Expectations:
+        """Undo the standardisation and take each feature's missing cells."""
+        layout = self.model.spec.layout
+        numbers: dict[int, npt.NDArray[np.float64]] = {}
+        probabilities: dict[int, npt.NDArray[np.float64]] = {}
+        at = 0
+        for i, (block, likelihood) in enumerate(
+            zip(layout.blocks, self.model.likelihoods, strict=True)
+        ):
+            levels = getattr(likelihood, "max_levels", 1)
+            for j in range(block.n_features):
+                feature = layout.order[block.features.start + j]
+                column = layout.columns[block.features.start + j]
+                own = found[missing[:, column], at : at + levels]
+                at += levels
+                if i in self.raw:
+                    raw = self.raw[i]
+                    numbers[feature] = own[:, 0] * raw.spread[j] + raw.centre[j]
+                elif levels == 1:
+                    probabilities[feature] = np.column_stack([1 - own[:, 0], own[:, 0]])
+                else:
+                    probabilities[feature] = own[:, : block.n_levels[j]]
+        return Expectations(numbers, probabilities)

@@ -1,0 +1,271 @@
+"""The common fit: how many pattern sets, and whether the networks earn their keep.
+
+Members are costly and many. Before they are trained, a few folds of the rows decide what they
+should look like: sets are added while the held-out bound improves by more than its standard
+error, and so are the networks. The folds' parameters are the members' start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from psmimpute.inference.config import FitConfig
+from psmimpute.inference.members import Resamples, fold_rows
+from psmimpute.inference.start import start_from_moments
+from psmimpute.inference.trainer import Plan, Trained, Trainer
+from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
+from psmimpute.model.rows import RowStore
+from psmimpute.random import Purpose, stream_seed
+
+_CANDIDATE_SETS = (1, 2, 3, 5)
+_MANY_ROWS = 4096
+_N_FOLDS = 2
+# A richer structure must beat the simpler one by so many standard errors.
+_N_ERRORS = 2.0
+_LEAST_GAIN = 0.01  # nats per row; stopping early on the rows that judge is worth about .005
+_N_MEMBER_LINEAR_STEPS = 120
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What the common fit decided.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        With the chosen number of sets, and without networks where they did not help.
+    reason : str
+        Why this number of sets and these networks, in words.
+    start : PatternSetMixtureVAE
+        The folds' parameters.
+    comparisons : tuple of dict
+        One for each candidate: sets, networks, held-out loss, gain over the one before and
+        its standard error, in nats per row.
+    """
+
+    spec: ModelSpec
+    reason: str
+    start: PatternSetMixtureVAE
+    comparisons: tuple[dict[str, float | int | bool], ...]
+
+
+@dataclass
+class _Candidate:
+    spec: ModelSpec
+    trained: Trained
+    rows: torch.Tensor  # held-out loss of each row, flat
+
+
+class CommonFit:
+    """Fits candidates on folds of the rows.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        With the user's choices; `n_sets` is the choice where `sets` is fixed.
+    store : RowStore
+        Rows of the table.
+    fit : FitConfig
+        Options.
+    seed : int
+        Of the folds and of training noise.
+    on_step : callable
+        Called after every step.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        store: RowStore,
+        *,
+        fit: FitConfig,
+        seed: int,
+        on_step: Callable[[int], None] | None,
+    ) -> None:
+        self.spec, self.store, self.fit, self.on_step = spec, store, fit, on_step
+        self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
+        n_rows = store.n_rows
+        self.many = n_rows > _MANY_ROWS
+        self.folds = fold_rows(n_rows, n_folds=1 if self.many else _N_FOLDS, seed=self.seed)
+        self.plans = plan_training(n_rows, fit)
+
+    def choose(self, *, sets: int | None) -> Structure:
+        """Choose the structure.
+
+        Parameters
+        ----------
+        sets : int or None
+            Number of pattern sets where the user fixed it.
+        """
+        comparisons: list[dict[str, float | int | bool]] = []
+        first = 1 if sets is None else sets
+        config = replace(self.spec.config, hidden_dim=0)
+        best = self._fit(replace(self.spec, config=config, n_sets=first), None, self.plans.linear)
+        comparisons.append(_describe(best, None))
+        if self.spec.hidden_dim > 0:
+            deep = replace(best.spec, config=self.spec.config)
+            rival = self._fit(deep, best, self.plans.deep)
+            comparisons.append(_describe(rival, best))
+            if _clearly_better(rival, best):
+                best = rival
+        plan = self.plans.linear if best.spec.hidden_dim == 0 else self.plans.more_sets
+        for k in _CANDIDATE_SETS[1:] if sets is None else ():
+            rival = self._fit(replace(best.spec, n_sets=k), best, plan)
+            comparisons.append(_describe(rival, best))
+            if not _clearly_better(rival, best):
+                break
+            best = rival
+        reason = _explain(best, fixed=sets is not None, comparisons=comparisons)
+        return Structure(best.spec, reason, best.trained.model, tuple(comparisons))
+
+    def _fit(self, spec: ModelSpec, warm: _Candidate | None, plan: Plan) -> _Candidate:
+        n_folds = self.folds.counts.shape[0]
+        model = PatternSetMixtureVAE(spec, n_folds)
+        generators = [
+            torch.Generator().manual_seed(
+                stream_seed(self.seed, member=i, purpose=Purpose.START)
+            )
+            for i in range(n_folds)
+        ]
+        start_from_moments(model, self.store, generators)
+        model.to(self.store.packed.device)
+        if warm is not None:
+            copy_shared(warm.trained.model, model, list(range(n_folds)))
+        trainer = Trainer(
+            model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed
+        )
+        trained = trainer.run(self.on_step)
+        rows = trainer.judge_rows()[trainer.held_out_weight > 0]
+        return _Candidate(spec, trained, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlans:
+    """Plans of the stages.
+
+    Attributes
+    ----------
+    linear, deep : Plan
+        Of the common fit without and with networks.
+    more_sets : Plan
+        Of a common fit that starts from one with networks and fewer sets.
+    members : Plan
+        Of the members.
+    """
+
+    linear: Plan
+    deep: Plan
+    more_sets: Plan
+    members: Plan
+
+
+def plan_training(n_rows: int, fit: FitConfig) -> TrainingPlans:
+    """Steps and samples of each stage for a table of `n_rows` rows."""
+    whole = n_rows <= 2 * fit.batch_rows
+    linear = Plan(200 if whole else 300, 2, every=10 if whole else 20)
+    n_steps = int(np.clip(40 * n_rows / fit.batch_rows, 400, 2500))
+    n_samples = (4 if whole else 2) if fit.n_samples == "auto" else fit.n_samples
+    n_members = 120 if whole else 300
+    if fit.max_steps != "auto":
+        n_steps, n_members = fit.max_steps, min(n_members, fit.max_steps)
+    deep = Plan(n_steps, n_samples, every=max(5, n_steps // 40))
+    members = Plan(n_members, 2, every=n_members // 5, rate=0.5, stop_early=False)
+    n_more = max(1, 2 * n_steps // 5)
+    more_sets = replace(deep, n_steps=n_more, every=max(5, n_more // 20))
+    return TrainingPlans(linear, deep, more_sets, members)
+
+
+def train_members(
+    structure: Structure,
+    store: RowStore,
+    resamples: Resamples,
+    *,
+    fit: FitConfig,
+    seed: int,
+    first: int,
+    on_step: Callable[[int], None] | None,
+) -> Trained:
+    """Train one member on each resample, from the start that the common fit found.
+
+    `first` is the number of the first member.
+    """
+    n_members = resamples.counts.shape[0]
+    model = PatternSetMixtureVAE(structure.spec, n_members).to(store.packed.device)
+    n_starts = structure.start.n_members
+    copy_shared(structure.start, model, [(first + i) % n_starts for i in range(n_members)])
+    plan = plan_training(store.n_rows, fit).members
+    if structure.spec.hidden_dim == 0:
+        plan = replace(plan, n_steps=min(plan.n_steps, _N_MEMBER_LINEAR_STEPS))
+    trainer = Trainer(model, store, resamples, fit=fit, plan=plan, seed=seed, first=first)
+    return trainer.run(on_step)
+
+
+@torch.no_grad()
+def copy_shared(
+    source: PatternSetMixtureVAE, target: PatternSetMixtureVAE, members: list[int]
+) -> None:
+    """Copy the parameters that both models have.
+
+    Parameters
+    ----------
+    source, target : PatternSetMixtureVAE
+        `target` is changed in place.
+    members : list of int
+        Member of `source` whose parameters each member of `target` gets.
+    """
+    given = dict(source.named_parameters())
+    for name, p in target.named_parameters():
+        if name in given and given[name].shape[1:] == p.shape[1:]:
+            p.copy_(given[name][members])
+
+
+def _gain(rival: _Candidate, best: _Candidate) -> tuple[float, float]:
+    """Mean paired gain in the held-out bound, nats per row, and its standard error."""
+    difference = best.rows - rival.rows
+    error = difference.std() / difference.numel() ** 0.5
+    return float(difference.mean()), float(error)
+
+
+def _clearly_better(rival: _Candidate, best: _Candidate) -> bool:
+    gain, error = _gain(rival, best)
+    return gain > max(_N_ERRORS * error, _LEAST_GAIN)
+
+
+def _describe(rival: _Candidate, best: _Candidate | None) -> dict[str, float | int | bool]:
+    gain, error = _gain(rival, best) if best else (float("nan"), float("nan"))
+    return {
+        "n_sets": rival.spec.n_sets,
+        "networks": rival.spec.hidden_dim > 0,
+        "held_out_loss": float(rival.rows.mean()),
+        "gain": gain,
+        "standard_error": error,
+    }
+
+
+def _explain(
+    best: _Candidate, *, fixed: bool, comparisons: list[dict[str, float | int | bool]]
+) -> str:
+    k = best.spec.n_sets
+    if fixed:
+        text = f"{k} pattern set{'s' if k > 1 else ''}, as asked"
+    else:
+        tried = ", ".join(
+            f"{row['n_sets']}: {row['held_out_loss']:.3f}"
+            for row in comparisons
+            if not row["networks"]
+        )
+        text = (
+            f"{k} pattern set{'s' if k > 1 else ''}: one more did not lower the held-out loss by "
+            f"more than its standard error (nats per row by number of sets: {tried})"
+            if k != _CANDIDATE_SETS[-1]
+            else f"{k} pattern sets, the most that are tried (nats per row: {tried})"
+        )
+    last = comparisons[-1]
+    if last["networks"]:
+        verb = "kept" if best.spec.hidden_dim > 0 else "left out"
+        text += f"; networks {verb} (gain {last['gain']:.3f} ± {last['standard_error']:.3f})"
+    return text

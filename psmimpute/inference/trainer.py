@@ -1,0 +1,232 @@
+"""Training of all members as one batched computation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from psmimpute.inference.config import FitConfig
+from psmimpute.inference.flat import FlatAdamW, FlatParameters
+from psmimpute.inference.members import Resamples
+from psmimpute.model.psm_vae import PatternSetMixtureVAE
+from psmimpute.model.rows import Rows, RowStore
+from psmimpute.random import Purpose, stream_seed
+
+_NETWORKS = ("decoder.trunk", "decoder.head", "encoder.")
+_SELECTION = ("missingness.effect", "missingness.intercept")
+# The slopes of self-masking are the slowest parameters to learn.
+_SELECTION_BOOST = 3.0
+_PATIENCE = 6
+_N_WARM_UP = 10
+_AVERAGING = 0.05
+_N_JUDGE_SAMPLES = 8
+_UNUSABLE = 1e30
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how finely to train.
+
+    Attributes
+    ----------
+    n_steps : int
+        Largest number of steps.
+    n_samples : int
+        Importance samples of the bound.
+    every : int
+        Steps between two looks at the rows held out.
+    rate : float
+        Share of the configured learning rate.
+    stop_early : bool
+        Whether the held-out rows decide which step is kept. Members that start from a fit
+        which has seen those rows cannot be judged by them: they take all steps.
+    """
+
+    n_steps: int
+    n_samples: int
+    every: int
+    rate: float = 1.0
+    stop_early: bool = True
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Members at their best held-out step.
+
+    Attributes
+    ----------
+    model : PatternSetMixtureVAE
+        Without gradients.
+    steps : tuple of int
+        Steps at which the members were judged; the first is 0, before training.
+    losses : ndarray, shape (len(steps), n_members)
+        Mean negative bound of the rows held out.
+    best_step : ndarray of int, shape (n_members,)
+        Step whose averaged parameters were kept.
+    settled : ndarray of bool, shape (n_members,)
+        Whether the loss had stopped falling before the steps ran out.
+    """
+
+    model: PatternSetMixtureVAE
+    steps: tuple[int, ...]
+    losses: npt.NDArray[np.float64]
+    best_step: npt.NDArray[np.int64]
+    settled: npt.NDArray[np.bool_]
+
+
+class Trainer:
+    """Trains the members of a model that has been given its start.
+
+    Parameters
+    ----------
+    model : PatternSetMixtureVAE
+        Trained in place, on the device of `store`.
+    store : RowStore
+        Rows of the table.
+    resamples : Resamples
+        Rows of each member.
+    fit : FitConfig
+        Options.
+    plan : Plan
+        Steps and samples.
+    seed : int
+        Member i's noise depends on (seed, i) alone.
+    first : int, default 0
+        Number of the first member.
+    """
+
+    def __init__(
+        self,
+        model: PatternSetMixtureVAE,
+        store: RowStore,
+        resamples: Resamples,
+        *,
+        fit: FitConfig,
+        plan: Plan,
+        seed: int,
+        first: int = 0,
+    ) -> None:
+        self.model, self.store, self.fit, self.plan = model, store, fit, plan
+        self.device = store.packed.device
+        self.n_members, self.n_rows = resamples.counts.shape
+        self.whole = self.n_rows <= 2 * fit.batch_rows
+        self.weights = torch.from_numpy(resamples.counts).float().to(self.device)
+        self.total = self.weights.sum(1)
+        self.held_out = torch.from_numpy(resamples.held_out).to(self.device)
+        self.held_out_weight = torch.from_numpy(resamples.held_out_weight).to(self.device)
+        numbers = range(first, first + self.n_members)
+        seeds = [stream_seed(seed, member=i, purpose=Purpose.TRAINING) for i in numbers]
+        self._noise = [torch.Generator(self.device).manual_seed(s) for s in seeds]
+        self._order = [np.random.Generator(np.random.Philox(s)) for s in seeds]
+        self._bags = [np.repeat(np.arange(self.n_rows), c) for c in resamples.counts]
+        self._queue: list[npt.NDArray[np.int64]] = [bag[:0] for bag in self._bags]
+        self.flat = FlatParameters(model)
+        shape = (_N_JUDGE_SAMPLES, 1, self.held_out.shape[1], model.spec.latent_dim)
+        fixed = torch.Generator().manual_seed(seed & (2**63 - 1))
+        self._judge_eps = torch.randn(shape, generator=fixed)[None].to(self.device)
+
+    def _optimiser(self) -> FlatAdamW:
+        network = self.flat.select(_NETWORKS)
+        rates = torch.full_like(self.flat.values, self.fit.learning_rate * self.plan.rate)
+        rates[network] *= self.fit.network_rate
+        if self.model.spec.missingness == "selection":
+            rates[self.flat.select(_SELECTION)] *= _SELECTION_BOOST
+        return FlatAdamW(self.flat, rates, self.fit.weight_decay * network.float())
+
+    def _batch(self) -> tuple[Rows, Tensor, Tensor]:
+        """Rows of the next step, their weights, and the sum of the weights."""
+        if self.whole:
+            return self.store.all(), self.weights, self.total
+        size = self.fit.batch_rows
+        index = np.empty((self.n_members, size), dtype=np.int64)
+        for i, bag in enumerate(self._bags):
+            if self._queue[i].size < size:
+                shuffled = self._order[i].permutation(bag)
+                self._queue[i] = np.concatenate([self._queue[i], shuffled])
+            index[i], self._queue[i] = self._queue[i][:size], self._queue[i][size:]
+        rows = self.store.take(torch.from_numpy(index).to(self.device))
+        one = torch.ones(1, 1, device=self.device)
+        return rows, one, one[0] * size
+
+    def _eps(self, n_rows: int) -> Tensor:
+        """Antithetic noise, shape (members, samples, 1, rows, latent)."""
+        half = -(-self.plan.n_samples // 2)
+        shape = (half, 1, n_rows, self.model.spec.latent_dim)
+        eps = torch.empty(self.n_members, *shape, device=self.device)
+        for i, generator in enumerate(self._noise):
+            torch.randn(shape, generator=generator, out=eps[i])
+        return torch.cat([eps, -eps], 1)[:, : self.plan.n_samples]
+
+    def _step(self, optimiser: FlatAdamW, schedule: float) -> None:
+        rows, weight, total = self._batch()
+        bound = self.model.bound(rows, self._eps(rows.values.shape[1]))
+        loss = self.model.penalty() / self.total - (bound * weight).sum(1) / total
+        loss.sum().backward()  # type: ignore[no-untyped-call]
+        optimiser.step(schedule)
+
+    @torch.no_grad()
+    def judge_rows(self) -> Tensor:
+        """Negative bound of each held-out row, shape (members, held-out rows)."""
+        bound = self.model.bound(self.store.take(self.held_out), self._judge_eps)
+        return -torch.nan_to_num(bound, nan=-_UNUSABLE, posinf=-_UNUSABLE, neginf=-_UNUSABLE)
+
+    @torch.no_grad()
+    def _judge(self, values: Tensor) -> Tensor:
+        """Mean negative bound of the held-out rows under `values`, shape (members,)."""
+        current = self.flat.values.clone()
+        self.flat.values.copy_(values)
+        loss = self.judge_rows() * self.held_out_weight
+        self.flat.values.copy_(current)
+        return loss.sum(1) / self.held_out_weight.sum(1).clamp_min(1)
+
+    def run(self, on_step: Callable[[int], None] | None = None) -> Trained:
+        """Train until the held-out loss settles or the steps are used up.
+
+        Parameters
+        ----------
+        on_step : callable, optional
+            Called with each step's number.
+
+        Returns
+        -------
+        Trained
+        """
+        plan, optimiser = self.plan, self._optimiser()
+        average = self.flat.values.clone()
+        best, best_loss = average.clone(), self._judge(average)
+        best_step = torch.zeros(self.n_members, dtype=torch.long, device=self.device)
+        steps, losses, settled = [0], [best_loss.cpu().numpy()], best_step > 0
+        for step in range(1, plan.n_steps + 1):
+            self._step(optimiser, _schedule(step, plan.n_steps))
+            average.lerp_(self.flat.values, max(_AVERAGING, 1 / (1 + step)))
+            if on_step is not None:
+                on_step(step)
+            if step % plan.every and step != plan.n_steps:
+                continue
+            loss = self._judge(average)
+            better = (loss < best_loss) | (not plan.stop_early)
+            best_loss = torch.where(better, loss, best_loss)
+            best_step = torch.where(better, step, best_step)
+            best = torch.where(better[self.flat.member], average, best)
+            steps.append(step)
+            losses.append(loss.cpu().numpy())
+            settled = step - best_step >= _PATIENCE * plan.every
+            if bool(settled.all()):
+                break
+        with torch.no_grad():
+            self.flat.values.copy_(best)
+        model = self.model.eval().requires_grad_(False)
+        done = settled.cpu().numpy() | (best_step.cpu().numpy() < plan.n_steps)
+        return Trained(model, tuple(steps), np.array(losses), best_step.cpu().numpy(), done)
+
+
+def _schedule(step: int, n_steps: int) -> float:
+    """Linear warm-up, then half a cosine."""
+    warm = min(1.0, step / _N_WARM_UP)
+    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - 1) / n_steps)))

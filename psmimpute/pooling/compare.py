@@ -1,0 +1,175 @@
+"""Comparison of two nested models over imputations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from psmimpute.exceptions import ConfigError, PoolingError
+from psmimpute.pooling.align import StackedItems, stack_items
+from psmimpute.pooling.coefficients import to_pool_item
+from psmimpute.pooling.contrasts import joint_contrast
+from psmimpute.pooling.item import Fitted
+from psmimpute.pooling.joint import JointTest, d2
+from psmimpute.pooling.likelihood import (
+    Nuisance,
+    at_pooled_parameters,
+    fitted_log_likelihoods,
+    stacked_log_likelihoods,
+)
+from psmimpute.pooling.likelihood_ratio import Ariv, d3, d4
+from psmimpute.pooling.rubin import Rule
+
+Method = Literal["D1", "D2", "D3", "D4"]
+"""How two models are compared: Wald, statistics, likelihood ratios, stacked likelihood ratios."""
+
+_INTERCEPTS = frozenset({"Intercept", "const", "(Intercept)"})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How to compare two models.
+
+    Attributes
+    ----------
+    method : {"D1", "D2", "D3", "D4"}, default "D1"
+        The test.
+    use : {"wald", "likelihood"}, default "wald"
+        Statistics that D2 pools.
+    dfcom : float, optional
+        Complete-data residual degrees of freedom of D1, in place of those of the full model;
+        infinity gives the large-sample test.
+    ariv : {"default", "positive", "robust"}, default "default"
+        Estimate of the increase in variance, of D3 and D4.
+    nuisance : {"pooled", "refitted"}, optional
+        What D3 does with intercept and residual variance; see
+        :func:`psmimpute.pooling.likelihood.at_pooled_parameters`.
+    rule : {"rubin", "nested", "reiter2003"}, default "rubin"
+        Rules of the variances of D1.
+    member_of : array_like, shape (m,), optional
+        Member that gave each imputation.
+    """
+
+    method: Method = "D1"
+    use: Literal["wald", "likelihood"] = "wald"
+    dfcom: float | None = None
+    ariv: Ariv = "default"
+    nuisance: Nuisance | None = None
+    rule: Rule = "rubin"
+    member_of: npt.ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in ("D1", "D2", "D3", "D4"):
+            raise ConfigError(f"method must be 'D1', 'D2', 'D3' or 'D4', got {self.method!r}")
+        if self.use not in ("wald", "likelihood"):
+            raise ConfigError(f"use must be 'wald' or 'likelihood', got {self.use!r}")
+        if self.nuisance not in (None, "pooled", "refitted"):
+            raise ConfigError(f"nuisance must be 'pooled' or 'refitted', got {self.nuisance!r}")
+        if self.method != "D1" and self.rule != "rubin":
+            raise PoolingError(
+                f"{self.method} is not known for the {self.rule} rules: use method='D1'"
+            )
+
+
+def compare_fits(
+    full: Sequence[Fitted],
+    null: Sequence[Fitted] | None,
+    comparison: Comparison,
+    *,
+    refit_full: Callable[[], Fitted] | None = None,
+    refit_null: Callable[[], Fitted] | None = None,
+) -> JointTest:
+    """Test whether the full model is better than the null model.
+
+    Parameters
+    ----------
+    full : sequence of fitted models, length m
+        The larger model, fitted to each imputation.
+    null : sequence of fitted models, length m, or None
+        The smaller model, whose terms are among those of the larger. None tests all terms but the
+        intercept, by D1 or D2 with Wald statistics.
+    comparison : Comparison
+        Which test, and its options.
+    refit_full, refit_null : callable, optional
+        Fit the models to the stacked imputations, for D4.
+
+    Returns
+    -------
+    JointTest
+
+    Raises
+    ------
+    PoolingError
+        If the models are not nested, have different numbers of imputations, or lack what the test
+        needs.
+    ConfigError
+        If D3, D4 or D2 with likelihoods is asked without a null model.
+    """
+    found = stack_items([to_pool_item(fit) for fit in full], dfcom=comparison.dfcom)
+    if null is None:
+        return _wald(found, _tested_terms(found.terms, None), comparison)
+    if len(null) != len(full):
+        raise PoolingError(
+            f"both models need the same imputations, got {len(full)} and {len(null)} analyses"
+        )
+    found_null = stack_items([to_pool_item(fit) for fit in null], dfcom=found.dfcom)
+    tested = _tested_terms(found.terms, found_null.terms)
+    if comparison.method == "D1" or (comparison.method == "D2" and comparison.use == "wald"):
+        return _wald(found, tested, comparison)
+    each, _n = fitted_log_likelihoods(found)
+    ratios = 2 * (each - fitted_log_likelihoods(found_null)[0])
+    if comparison.method == "D2":
+        # A ratio of nested fits is negative by rounding only.
+        ariv = cast("Literal['default', 'positive']", comparison.ariv)
+        return d2(np.maximum(ratios, 0), k=len(tested), ariv=ariv)
+    if comparison.method == "D3":
+        at_pooled = [
+            at_pooled_parameters(fits, nuisance=comparison.nuisance) for fits in (full, null)
+        ]
+        pooled = 2 * (at_pooled[0] - at_pooled[1])
+        return d3(ratios, pooled, k=len(tested), ariv=comparison.ariv)
+    return d4(
+        stacked_log_likelihoods(full, found, refit_full),
+        stacked_log_likelihoods(null, found_null, refit_null),
+        ariv=comparison.ariv,
+    )
+
+
+def _wald(found: StackedItems, tested: list[int], comparison: Comparison) -> JointTest:
+    if comparison.method not in ("D1", "D2") or comparison.use != "wald":
+        raise ConfigError(
+            f"{comparison.method} compares likelihoods and needs a null model: fit it to the same "
+            "imputations"
+        )
+    return joint_contrast(
+        found.qhat[:, tested],
+        found.u[:, tested][:, :, tested],
+        rule=comparison.rule,
+        member_of=comparison.member_of,
+        dfcom=found.dfcom,
+        method=comparison.method,
+    )
+
+
+def _tested_terms(full: pd.Index, null: pd.Index | None) -> list[int]:
+    if null is None:
+        names = [term[-1] if isinstance(term, tuple) else term for term in full]
+        tested = [j for j, name in enumerate(names) if name not in _INTERCEPTS]
+        if not tested:
+            raise PoolingError("the model has no terms but the intercept: there is nothing to test")
+        return tested
+    missing = [term for term in null if term not in full]
+    if missing:
+        raise PoolingError(
+            f"the models are not nested: the null model has {missing[0]!r}, the full model does "
+            "not; call compare on the larger model"
+        )
+    tested = [j for j, term in enumerate(full) if term not in null]
+    if not tested:
+        raise PoolingError("both models have the same terms: there is nothing to test")
+    return tested

@@ -1,0 +1,279 @@
+"""Means, proportions, quantiles, correlations and tables of completed frames, pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from psmimpute.exceptions import ConfigError, PoolingError
+from psmimpute.pooling.joint import JointTest, d2
+from psmimpute.pooling.rubin import FloatArray
+from psmimpute.pooling.stats import PooledStat, members_of, pool_stat
+
+Scalar = str | bool | int | float
+"""A value that a cell can have."""
+
+
+def pool_mean(
+    frames: Iterable[pd.DataFrame], columns: str | Sequence[str], *, alpha: float = 0.05
+) -> PooledStat:
+    """Pool means of columns.
+
+    Parameters
+    ----------
+    frames : iterable of DataFrame
+        Completed frames.
+    columns : str or sequence of str
+        Numeric columns.
+    alpha : float, default 0.05
+        One less the coverage of the intervals.
+
+    Returns
+    -------
+    PooledStat
+        Degrees of freedom from ``n - 1`` of the complete data.
+
+    Raises
+    ------
+    PoolingError
+        If a column is absent or still has missing values.
+    """
+    names = [columns] if isinstance(columns, str) else list(columns)
+    values = [_numbers(frame, names, i) for i, frame in enumerate(frames)]
+    n = min(len(block) for block in values)
+    return pool_stat(
+        [block.mean(axis=0) for block in values],
+        [block.var(axis=0, ddof=1) / len(block) for block in values],
+        dfcom=n - 1,
+        member_of=members_of(frames),
+        alpha=alpha,
+        labels=names,
+    )
+
+
+def pool_proportion(
+    frames: Iterable[pd.DataFrame], column: str, value: Scalar = True, *, alpha: float = 0.05
+) -> PooledStat:
+    """Pool the share of rows in which a column has a value, on the logit scale.
+
+    Parameters
+    ----------
+    frames : iterable of DataFrame
+        Completed frames.
+    column : str
+        Column.
+    value : scalar, default True
+        The value that is counted.
+    alpha : float, default 0.05
+        One less the coverage of the intervals.
+
+    Returns
+    -------
+    PooledStat
+
+    Raises
+    ------
+    PoolingError
+        If the column is absent, or all or none of the rows of an imputation have the value.
+    """
+    hits = [
+        _column(frame, column, i).eq(value).to_numpy(dtype=float) for i, frame in enumerate(frames)
+    ]
+    p = np.array([hit.mean() for hit in hits])
+    n = np.array([len(hit) for hit in hits])
+    return pool_stat(
+        p,
+        p * (1 - p) / n,
+        transform="logit",
+        dfcom=float(n.min() - 1),
+        member_of=members_of(frames),
+        alpha=alpha,
+        labels=[f"{column} = {value}"],
+    )
+
+
+def pool_quantiles(
+    frames: Iterable[pd.DataFrame],
+    column: str,
+    probabilities: Sequence[float] = (0.25, 0.5, 0.75),
+    *,
+    alpha: float = 0.05,
+) -> PooledStat:
+    """Pool quantiles of a column.
+
+    Parameters
+    ----------
+    frames : iterable of DataFrame
+        Completed frames.
+    column : str
+        Numeric column.
+    probabilities : sequence of float, default (0.25, 0.5, 0.75)
+        Probabilities of the quantiles, between 0 and 1.
+    alpha : float, default 0.05
+        One less the coverage of the intervals.
+
+    Returns
+    -------
+    PooledStat
+
+    Raises
+    ------
+    PoolingError
+        If the column is absent or still has missing values.
+
+    References
+    ----------
+    .. [1] Maritz, J. S. and Jarrett, R. G. (1978). A note on estimating the variance of the sample
+       median. JASA 73(361), 194-196.
+    """
+    values = [_numbers(frame, [column], i)[:, 0] for i, frame in enumerate(frames)]
+    prob = list(probabilities)
+    return pool_stat(
+        [np.quantile(value, prob) for value in values],
+        [np.asarray(stats.mstats.mjci(value, prob), dtype=float) ** 2 for value in values],
+        dfcom=min(len(value) for value in values) - 1,
+        member_of=members_of(frames),
+        alpha=alpha,
+        labels=[f"{column} {p:g}" for p in prob],
+    )
+
+
+def pool_correlation(
+    frames: Iterable[pd.DataFrame],
+    x: str,
+    y: str,
+    *,
+    method: Literal["pearson", "spearman"] = "pearson",
+    alpha: float = 0.05,
+) -> PooledStat:
+    """Pool a correlation on Fisher's z scale.
+
+    Parameters
+    ----------
+    frames : iterable of DataFrame
+        Completed frames.
+    x, y : str
+        Numeric columns.
+    method : {"pearson", "spearman"}, default "pearson"
+        Kind of correlation. The variance of z is ``1 / (n - 3)``, for ranks ``(1 + r**2 / 2) /
+        (n - 3)``.
+    alpha : float, default 0.05
+        One less the coverage of the intervals.
+
+    Returns
+    -------
+    PooledStat
+
+    Raises
+    ------
+    PoolingError
+        If a column is absent or still has missing values, or there are fewer than 4 rows.
+    ConfigError
+        If `method` is none of its possible values.
+
+    References
+    ----------
+    .. [1] Bonett, D. G. and Wright, T. A. (2000). Sample size requirements for estimating Pearson,
+       Kendall and Spearman correlations. Psychometrika 65(1), 23-28.
+    """
+    if method not in ("pearson", "spearman"):
+        raise ConfigError(f"method must be 'pearson' or 'spearman', got {method!r}")
+    pairs = [_numbers(frame, [x, y], i) for i, frame in enumerate(frames)]
+    if min(len(pair) for pair in pairs) < 4:
+        raise PoolingError("Fisher's z needs at least 4 rows")
+    if method == "spearman":
+        pairs = [stats.rankdata(pair, axis=0) for pair in pairs]
+    r = np.array([stats.pearsonr(pair[:, 0], pair[:, 1]).statistic for pair in pairs])
+    variances = 1 / (np.array([len(pair) for pair in pairs]) - 3.0)
+    return pool_stat(
+        r,
+        variances * (1 + r**2 / 2) if method == "spearman" else variances,
+        transform="fisher_z",
+        variances_of="transformed",
+        member_of=members_of(frames),
+        alpha=alpha,
+        labels=[f"{x}, {y}"],
+    )
+
+
+def pool_chi_square(statistics: npt.ArrayLike, df: int) -> JointTest:
+    """Pool chi-square statistics of the imputations by D2.
+
+    Parameters
+    ----------
+    statistics : array_like, shape (m,)
+        One statistic for each imputation.
+    df : int
+        Their degrees of freedom.
+
+    Returns
+    -------
+    JointTest
+
+    Raises
+    ------
+    PoolingError
+        If there are fewer than 2 statistics, or one is negative or not finite.
+    ConfigError
+        If `df` is below 1.
+    """
+    return d2(statistics, k=df)
+
+
+def pool_independence(frames: Iterable[pd.DataFrame], x: str, y: str) -> JointTest:
+    """Test that two categorical columns are independent, by Pearson's statistic and D2.
+
+    Parameters
+    ----------
+    frames : iterable of DataFrame
+        Completed frames.
+    x, y : str
+        Columns. Levels that no row has in any imputation are left out.
+
+    Returns
+    -------
+    JointTest
+
+    Raises
+    ------
+    PoolingError
+        If a column is absent, has fewer than 2 levels, or a level is absent from an imputation.
+    """
+    tables = [
+        pd.crosstab(_column(frame, x, i), _column(frame, y, i)) for i, frame in enumerate(frames)
+    ]
+    shapes = {table.shape for table in tables}
+    if len(shapes) > 1:
+        raise PoolingError(
+            f"{x!r} and {y!r} have tables of different shapes over the imputations, "
+            f"{', '.join(map(str, sorted(shapes)))}: merge rare levels"
+        )
+    rows, columns = shapes.pop()
+    if min(rows, columns) < 2:
+        raise PoolingError(f"{x!r} and {y!r} need 2 levels each, got a table of {rows} x {columns}")
+    found = [stats.chi2_contingency(table.to_numpy(), correction=False)[0] for table in tables]
+    return pool_chi_square(np.asarray(found, dtype=float), (rows - 1) * (columns - 1))
+
+
+def _column(frame: pd.DataFrame, name: str, i: int) -> pd.Series:
+    if name not in frame.columns:
+        raise PoolingError(
+            f"imputation {i + 1} has no column {name!r}, but {', '.join(map(str, frame.columns))}"
+        )
+    return frame[name]
+
+
+def _numbers(frame: pd.DataFrame, names: Sequence[str], i: int) -> FloatArray:
+    values = np.column_stack([_column(frame, name, i).to_numpy(dtype=float) for name in names])
+    if np.isnan(values).any():
+        j = int(np.argwhere(np.isnan(values))[0, 1])
+        raise PoolingError(
+            f"the column {names[j]!r} of imputation {i + 1} still has missing values: impute it, "
+            "or leave the rows out of all imputations"
+        )
+    return values

@@ -1,0 +1,257 @@
+"""Predictions of the analyses, averaged over imputations.
+
+Predictions are combined, never coefficients: a mean of coefficients put through a link is not the
+mean of what the analyses predict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from psmimpute.exceptions import PoolingError
+from psmimpute.pooling.item import Fitted
+from psmimpute.pooling.missing_information import t_quantile
+from psmimpute.pooling.moments import pool_columns
+from psmimpute.pooling.rubin import DfMethod, FloatArray, RubinPool, Rule
+from psmimpute.pooling.transforms import TRANSFORMS, Transform, delta_interval
+
+_LINKS = {"Logit": "logit", "Probit": "logit", "Poisson": "log", "NegativeBinomial": "log"}
+
+
+@dataclass(frozen=True)
+class PooledPrediction:
+    """Predicted means pooled over imputations, row by row.
+
+    Attributes
+    ----------
+    pooled : RubinPool
+        Rubin's rules applied to each row's predicted mean.
+    observation : RubinPool or None
+        The same with the variance of a new observation, for linear regression.
+    transform : Transform
+        Scale on which intervals of the mean are symmetric: the link of the model.
+    style : {"linear", "glm", "discrete"}
+        Whose column names :meth:`summary_frame` uses.
+    row_labels : Index or None
+        Labels of the rows.
+    """
+
+    pooled: RubinPool
+    observation: RubinPool | None
+    transform: Transform
+    style: str
+    row_labels: pd.Index | None = None
+
+    @property
+    def predicted_mean(self) -> FloatArray:
+        """Mean over the imputations of the predicted means."""
+        return self.pooled.qbar
+
+    @property
+    def predicted(self) -> FloatArray:
+        """The same as `predicted_mean`."""
+        return self.pooled.qbar
+
+    @property
+    def var_pred_mean(self) -> FloatArray:
+        """Total variance of the predicted means."""
+        return self.pooled.t
+
+    @property
+    def se_mean(self) -> FloatArray:
+        """Standard errors of the predicted means."""
+        return np.asarray(np.sqrt(self.pooled.t))
+
+    @property
+    def se(self) -> FloatArray:
+        """The same as `se_mean`."""
+        return self.se_mean
+
+    @property
+    def df(self) -> FloatArray:
+        """Degrees of freedom, row by row."""
+        return self.pooled.df
+
+    def conf_int(self, *, obs: bool = False, alpha: float = 0.05) -> FloatArray:
+        """Confidence intervals of the means, or prediction intervals of new observations.
+
+        Parameters
+        ----------
+        obs : bool, default False
+            Whether the interval is for a new observation.
+        alpha : float, default 0.05
+            One less the coverage.
+
+        Returns
+        -------
+        ndarray, shape (n_rows, 2)
+            Intervals of means are symmetric on the scale of the link and stay in its range.
+
+        Raises
+        ------
+        PoolingError
+            If `obs` is asked of a model that is not a linear regression.
+        """
+        if obs:
+            if self.observation is None:
+                raise PoolingError(
+                    "intervals for new observations are known for linear regression only: use "
+                    "obs=False"
+                )
+            half = t_quantile(alpha, self.observation.df) * np.sqrt(self.observation.t)
+            return np.column_stack([self.predicted_mean - half, self.predicted_mean + half])
+        quantile = t_quantile(alpha, self.pooled.df)
+        limits = delta_interval(self.predicted_mean, self.se_mean, quantile, self.transform)
+        return np.column_stack(limits)
+
+    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Predictions and intervals with the columns that the model's library gives.
+
+        Parameters
+        ----------
+        alpha : float, default 0.05
+            One less the coverage.
+
+        Returns
+        -------
+        DataFrame
+            ``mean``, ``mean_se``, ``mean_ci_lower``, ``mean_ci_upper`` (and ``obs_ci_lower``,
+            ``obs_ci_upper``) for linear and generalized linear models; ``predicted``, ``se``,
+            ``ci_lower``, ``ci_upper`` for discrete models.
+        """
+        limits = self.conf_int(alpha=alpha)
+        names = (
+            ["predicted", "se", "ci_lower", "ci_upper"]
+            if self.style == "discrete"
+            else ["mean", "mean_se", "mean_ci_lower", "mean_ci_upper"]
+        )
+        values = [self.predicted_mean, self.se_mean, limits[:, 0], limits[:, 1]]
+        table = pd.DataFrame(dict(zip(names, values, strict=True)), index=self.row_labels)
+        if self.observation is not None:
+            wide = self.conf_int(obs=True, alpha=alpha)
+            table["obs_ci_lower"], table["obs_ci_upper"] = wide[:, 0], wide[:, 1]
+        return table
+
+
+def average_predictions(
+    fits: Sequence[Fitted], exog: npt.ArrayLike | None, *, transform: bool = True
+) -> pd.Series | pd.DataFrame | FloatArray:
+    """Average what the analyses predict.
+
+    Parameters
+    ----------
+    fits : sequence of fitted models
+        One for each imputation.
+    exog : DataFrame, array_like or None
+        Rows to predict, as the models' own ``predict`` takes them; None for the rows each was
+        fitted on.
+    transform : bool, default True
+        Whether a formula is applied to `exog`.
+
+    Returns
+    -------
+    Series, DataFrame or ndarray
+        Labelled as the models' own predictions are.
+
+    Raises
+    ------
+    PoolingError
+        If the models cannot predict, or predict different numbers of rows.
+    """
+    if not all(hasattr(fit, "predict") for fit in fits):
+        raise PoolingError(f"a {type(fits[0]).__name__} has no predict(): nothing can be averaged")
+    options: dict[str, Any] = {} if transform else {"transform": False}
+    found = [_predictions(fit, exog, options) for fit in fits]
+    arrays = [np.asarray(values, dtype=float) for values in found]
+    _check_rows(arrays)
+    mean, first = np.mean(arrays, axis=0), found[0]
+    if isinstance(first, pd.DataFrame):
+        return pd.DataFrame(mean, index=first.index, columns=first.columns)
+    return pd.Series(mean, index=first.index) if isinstance(first, pd.Series) else mean
+
+
+def _check_rows(predictions: Sequence[FloatArray]) -> None:
+    lengths = sorted({len(array) for array in predictions})
+    if len(lengths) > 1:
+        raise PoolingError(
+            f"the analyses predict different numbers of rows, {lengths[0]} to {lengths[-1]}: give "
+            "exog, so that all predict the same rows"
+        )
+
+
+def _predictions(fit: Fitted, exog: npt.ArrayLike | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the library predicts
+    predicted = fit.predict(**options) if exog is None else fit.predict(exog, **options)
+    # PHReg returns a bunch.
+    return getattr(predicted, "predicted_values", predicted)
+
+
+def pool_predictions(
+    fits: Sequence[Fitted],
+    exog: npt.ArrayLike | None,
+    *,
+    transform: bool,
+    dfcom: float,
+    df: DfMethod,
+    rule: Rule,
+    member_of: npt.ArrayLike | None,
+) -> PooledPrediction:
+    """Pool predicted means and their standard errors by Rubin's rules.
+
+    Parameters
+    ----------
+    fits : sequence of fitted models
+        One for each imputation, with ``get_prediction``.
+    exog : DataFrame, array_like or None
+        Rows to predict.
+    transform : bool
+        Whether a formula is applied to `exog`.
+    dfcom, df, rule, member_of
+        As in :func:`psmimpute.pooling.moments.pool_columns`.
+
+    Returns
+    -------
+    PooledPrediction
+
+    Raises
+    ------
+    PoolingError
+        If the models have no ``get_prediction``, or predict different numbers of rows.
+    """
+    if not all(hasattr(fit, "get_prediction") for fit in fits):
+        raise PoolingError(
+            f"a {type(fits[0]).__name__} gives no standard errors of predictions: use predict()"
+        )
+    found = [fit.get_prediction(exog, transform=transform) for fit in fits]
+    first = found[0]
+    discrete = not hasattr(first, "predicted_mean")
+    means = [np.asarray(one.predicted if discrete else one.predicted_mean) for one in found]
+    _check_rows(means)
+    q = np.array(means, dtype=float)
+    u = np.array([one.se if discrete else one.se_mean for one in found], dtype=float) ** 2
+
+    def pool(variances: FloatArray) -> RubinPool:
+        return pool_columns(q, variances, dfcom=dfcom, df=df, rule=rule, member_of=member_of)
+
+    linear = hasattr(first, "se_obs")
+    labels = getattr(first, "row_labels", None)
+    return PooledPrediction(
+        pooled=pool(u),
+        observation=pool(np.array([one.se_obs for one in found]) ** 2) if linear else None,
+        transform=_link(fits[0]),
+        style="linear" if linear else "discrete" if discrete else "glm",
+        row_labels=None if labels is None else pd.Index(labels),
+    )
+
+
+def _link(fit: Fitted) -> Transform:
+    model = fit.model
+    link = getattr(getattr(model, "family", None), "link", None)
+    if link is None:
+        return TRANSFORMS[_LINKS.get(type(model).__name__, "identity")]
+    return Transform(type(link).__name__, link, link.inverse, link.deriv, (-np.inf, np.inf))

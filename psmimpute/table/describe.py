@@ -1,0 +1,305 @@
+"""From one column of a frame to its schema: kind, levels or transform, and support."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from psmimpute.exceptions import ConstantColumnWarning, SchemaError, SparseColumnWarning
+from psmimpute.table.kind_rules import is_whole, numeric_kind
+from psmimpute.table.kinds import ColumnKind
+from psmimpute.table.limits import number_limits, number_support
+from psmimpute.table.reading import (
+    Storage,
+    TimeCells,
+    is_missing,
+    read_labels,
+    read_numbers,
+    read_times,
+    storage_of,
+)
+from psmimpute.table.schema import ColumnSchema
+from psmimpute.table.support import check_bounds, check_finite, check_kind
+from psmimpute.table.times import TimeAxis
+from psmimpute.table.transforms import (
+    Transform,
+    choose_for_continuous,
+    choose_for_count,
+    choose_for_positive,
+)
+
+FloatArray = npt.NDArray[np.float64]
+Bounds = tuple[float, float]
+
+_DISCRETE = (ColumnKind.BINARY, ColumnKind.NOMINAL, ColumnKind.ORDINAL)
+_POSSIBLE_KINDS = {
+    Storage.BOOLEAN: _DISCRETE,
+    Storage.NUMBER: (
+        ColumnKind.CONTINUOUS,
+        ColumnKind.POSITIVE,
+        ColumnKind.COUNT,
+        ColumnKind.SEMICONTINUOUS,
+        *_DISCRETE,
+    ),
+    Storage.LABEL: (ColumnKind.BINARY, ColumnKind.NOMINAL),
+    Storage.CATEGORY: _DISCRETE,
+    Storage.DATETIME: (ColumnKind.DATETIME,),
+    Storage.TIMEDELTA: (ColumnKind.TIMEDELTA,),
+}
+# More distinct labels than this, and in more than half of the rows another one: an identifier.
+IDENTIFIER_LEVELS, IDENTIFIER_SHARE = 50, 0.5
+# A level rarer than this is hardly learnt. In a small table every level is, and no news.
+RARE_LEVEL, RARE_LEVEL_NEEDS = 5, 50
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnRequest:
+    """What the user said of a column.
+
+    Attributes
+    ----------
+    kind : ColumnKind or None
+        The kind asked for.
+    bounds : tuple of float or None
+        Lowest and highest allowed value, infinite where open.
+    """
+
+    kind: ColumnKind | None = None
+    bounds: Bounds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A column that the model has to do without.
+
+    Attributes
+    ----------
+    reason : str
+        Why.
+    """
+
+    reason: str
+
+
+def describe_column(series: pd.Series, request: ColumnRequest) -> ColumnSchema | LeftOut:
+    """Infer the schema of one column.
+
+    Parameters
+    ----------
+    series : Series
+        The column, named.
+    request : ColumnRequest
+        What the user said of it.
+
+    Returns
+    -------
+    ColumnSchema or LeftOut
+        An identifier without missing cells is left out.
+
+    Raises
+    ------
+    SchemaError
+        If nothing was observed, the values cannot be modelled, or the kind asked for or bounds
+        do not fit them.
+    SupportError
+        If a value is infinite, outside the bounds, or not one that the kind allows.
+
+    Warns
+    -----
+    ConstantColumnWarning
+        If one value only was observed.
+    SparseColumnWarning
+        If the column looks like an identifier, or has gaps and rare levels.
+    """
+    observed = ~is_missing(series)
+    n_observed = int(observed.sum())
+    if n_observed == 0:
+        raise SchemaError(
+            f"column {series.name!r} was never observed: give exclude=[{series.name!r}] to leave "
+            "it as it is, or add data"
+        )
+    storage = storage_of(series)
+    _check_request(series, storage, request)
+    bare = ColumnSchema(
+        name=series.name,
+        kind=request.kind or _default_kind(series, storage),
+        dtype=str(series.dtype),
+        reason=f"{storage}, as asked for by kinds=" if request.kind else str(storage),
+        n_observed=n_observed,
+        n_missing=len(series) - n_observed,
+        bounds=request.bounds,
+    )
+    if storage in (Storage.DATETIME, Storage.TIMEDELTA):
+        return _describe_times(bare, series, observed)
+    if storage is Storage.NUMBER:
+        return _describe_numbers(bare, series, observed, asked=request.kind is not None)
+    return _describe_levels(bare, series, asked=request.kind is not None)
+
+
+def _default_kind(series: pd.Series, storage: Storage) -> ColumnKind:
+    match storage:
+        case Storage.BOOLEAN:
+            return ColumnKind.BINARY
+        case Storage.CATEGORY if series.cat.ordered:
+            return ColumnKind.ORDINAL
+        case Storage.CATEGORY | Storage.LABEL:
+            return ColumnKind.NOMINAL
+        case Storage.DATETIME:
+            return ColumnKind.DATETIME
+        case Storage.TIMEDELTA:
+            return ColumnKind.TIMEDELTA
+        case Storage.NUMBER:
+            return ColumnKind.CONTINUOUS
+
+
+def _check_request(series: pd.Series, storage: Storage, request: ColumnRequest) -> None:
+    possible = _POSSIBLE_KINDS[storage]
+    if request.kind is not None and request.kind not in possible:
+        advice = f"possible kinds: {', '.join(possible)}"
+        if request.kind is ColumnKind.ORDINAL and storage is Storage.LABEL:
+            advice = "make it an ordered category, which says the order of the labels"
+        raise SchemaError(
+            f"column {series.name!r} holds {storage} (dtype {series.dtype}), which kind "
+            f"{str(request.kind)!r} does not fit: {advice}"
+        )
+    if request.bounds is not None and (storage is not Storage.NUMBER or request.kind in _DISCRETE):
+        what = f"is {request.kind}" if request.kind else f"holds {storage}"
+        raise SchemaError(f"column {series.name!r} {what}: bounds are for numbers, take them away")
+
+
+def _constant(column: ColumnSchema, value: object) -> ColumnSchema:
+    gaps = "its gaps are filled with it" if column.n_missing else "it tells the model nothing"
+    warnings.warn(
+        f"column {column.name!r} has one observed value, {value!r}: {gaps}",
+        ConstantColumnWarning,
+        stacklevel=5,
+    )
+    return replace(column, constant=value, reason=f"{column.reason}, all of them {value}")
+
+
+def _describe_numbers(
+    column: ColumnSchema, series: pd.Series, observed: npt.NDArray[np.bool_], *, asked: bool
+) -> ColumnSchema | LeftOut:
+    numbers = read_numbers(series)
+    check_finite(column.name, numbers, series.index)
+    x = numbers[observed]
+    if x.min() == x.max():
+        return _constant(column, read_labels(series)[1][0])
+    if not asked:
+        kind, reason = numeric_kind(x)
+        column = replace(column, kind=kind, reason=reason)
+    if column.kind in _DISCRETE:
+        check_bounds(column.name, column.bounds, numbers, series.index)
+        return _describe_levels(column, series, asked=asked)
+    check_kind(column.name, column.kind, numbers, series.index)
+    limits = number_limits(series.dtype)
+    bounds = limits.representable(column.bounds)
+    check_bounds(column.name, bounds, numbers, series.index)
+    whole = limits.is_integer or is_whole(x)
+    column = replace(column, bounds=bounds, is_integer=whole, transform=_transform(column, x))
+    return replace(column, support=number_support(column, limits))
+
+
+def _transform(column: ColumnSchema, x: FloatArray) -> Transform:
+    match column.kind:
+        case ColumnKind.COUNT:
+            return choose_for_count(x)
+        case ColumnKind.POSITIVE:
+            return choose_for_positive(x)
+        case ColumnKind.SEMICONTINUOUS:
+            return choose_for_positive(x[x > 0])
+        case _:
+            return choose_for_continuous(x)
+
+
+def _describe_times(
+    column: ColumnSchema, series: pd.Series, observed: npt.NDArray[np.bool_]
+) -> ColumnSchema:
+    cells = read_times(series)
+    cells = TimeCells(cells.ticks[observed], cells.unit, cells.zone)
+    is_duration = column.kind is ColumnKind.TIMEDELTA
+    axis = TimeAxis.of(cells, is_duration=is_duration)
+    seconds = axis.seconds(cells)
+    reason = f"{column.reason}, all on the {axis.step_name}"
+    column = replace(column, reason=reason, time=axis)
+    low, high = float(seconds.min()), float(seconds.max())
+    if low == high:
+        column = replace(column, support=(low, high))
+        return _constant(column, read_labels(series)[1][0])
+    # As far beyond the observed times as these are apart; a duration keeps its sign.
+    lowest, highest = axis.limits()
+    support_low, support_high = max(2 * low - high, lowest), min(2 * high - low, highest)
+    if is_duration and low >= 0:
+        support_low = axis.step / 1e9 if low > 0 else 0.0
+    skewed = is_duration and low > 0 and numeric_kind(seconds)[0] is ColumnKind.POSITIVE
+    transform = choose_for_positive(seconds) if skewed else choose_for_continuous(seconds)
+    return replace(column, transform=transform, support=(support_low, support_high))
+
+
+def _describe_levels(
+    column: ColumnSchema, series: pd.Series, *, asked: bool
+) -> ColumnSchema | LeftOut:
+    codes, values = read_labels(series)
+    counts = np.bincount(codes[codes >= 0], minlength=len(values))
+    seen = [(value, int(n)) for value, n in zip(values, counts, strict=True) if n]
+    if not isinstance(series.dtype, pd.CategoricalDtype):
+        seen.sort(key=lambda level: level[0])
+    levels = tuple(value for value, _ in seen)
+    if len(levels) == 1:
+        return _constant(column, levels[0])
+    if len(levels) == 2 and column.kind is not ColumnKind.BINARY:
+        reason = f"{column.reason}, two of them observed"
+        column = replace(column, kind=ColumnKind.BINARY, reason=reason)
+    elif column.kind is ColumnKind.BINARY and len(levels) > 2:
+        raise SchemaError(
+            f"column {column.name!r} has {len(levels)} distinct values, kind 'binary' needs two: "
+            "give kind 'nominal', or 'ordinal' if they have an order"
+        )
+    elif column.kind is ColumnKind.NOMINAL and not asked and _is_identifier(column, len(levels)):
+        return _leave_out(column, len(levels))
+    _warn_of_rare_levels(column, seen)
+    reason = column.reason if asked or column.kind is ColumnKind.BINARY else _how(column, levels)
+    return replace(column, levels=levels, reason=reason)
+
+
+def _how(column: ColumnSchema, levels: tuple[Any, ...]) -> str:
+    order = "ordered" if column.kind is ColumnKind.ORDINAL else "without order"
+    return f"{column.reason} {order}, {len(levels)} of them observed"
+
+
+def _is_identifier(column: ColumnSchema, n_levels: int) -> bool:
+    return n_levels > max(IDENTIFIER_LEVELS, IDENTIFIER_SHARE * column.n_observed)
+
+
+def _leave_out(column: ColumnSchema, n_levels: int) -> LeftOut:
+    looks = f"looks like an identifier: {n_levels} distinct values in {column.n_observed} cells"
+    remedy = f"kinds={{{column.name!r}: 'nominal'}} models it all the same"
+    if column.n_missing:
+        raise SchemaError(
+            f"column {column.name!r} {looks}, and {column.n_missing} missing: give "
+            f"exclude=[{column.name!r}] to leave it as it is; {remedy}"
+        )
+    warnings.warn(
+        f"column {column.name!r} {looks}. It is left out of the model, as "
+        f"exclude=[{column.name!r}] would; {remedy}",
+        SparseColumnWarning,
+        stacklevel=5,
+    )
+    return LeftOut(looks)
+
+
+def _warn_of_rare_levels(column: ColumnSchema, seen: list[tuple[Any, int]]) -> None:
+    rare = [value for value, n in seen if n < RARE_LEVEL]
+    if rare and column.n_missing and column.n_observed >= RARE_LEVEL_NEEDS:
+        shown = ", ".join(repr(value) for value in rare[:3]) + (", ..." if len(rare) > 3 else "")
+        warnings.warn(
+            f"column {column.name!r} has {len(rare)} level(s) observed fewer than {RARE_LEVEL} "
+            f"times ({shown}): what is imputed of them rests on little; merge rare levels",
+            SparseColumnWarning,
+            stacklevel=5,
+        )

@@ -1,0 +1,148 @@
+"""From a data frame to its schema: the user's wishes checked, and each column described."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from psmimpute.exceptions import SchemaError
+from psmimpute.table.describe import Bounds, ColumnRequest, LeftOut, describe_column
+from psmimpute.table.kinds import ColumnKind
+from psmimpute.table.reading import column_at, column_names
+from psmimpute.table.schema import ColumnSchema, TableSchema
+
+_MOST_NAMES_SHOWN = 20
+
+
+def infer_schema(
+    df: pd.DataFrame,
+    *,
+    kinds: Mapping[Any, ColumnKind | str] | None = None,
+    exclude: Iterable[Hashable] = (),
+    bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+) -> TableSchema:
+    """Infer what each column of a table is, and say why.
+
+    The kind follows from dtype and observed values: truth values and columns of two distinct
+    values are binary; categories are ordinal or nominal; text is nominal; numbers with a mass
+    at zero are semicontinuous, few distinct whole ones counts, positive skewed ones positive,
+    others continuous; dates, times and durations keep their resolution.
+
+    Parameters
+    ----------
+    df : DataFrame
+        At least one row.
+    kinds : mapping of column name to ColumnKind or str, optional
+        Kinds to use in place of the inferred ones.
+    exclude : iterable of hashable
+        Columns to leave out: neither imputed nor used to impute others.
+    bounds : mapping of column name to (low, high), optional
+        Imputed numbers are clipped to this range; None leaves an end open.
+
+    Returns
+    -------
+    TableSchema
+        One entry for each modelled column.
+
+    Raises
+    ------
+    SchemaError
+        If a column name is duplicated, there is no row or nothing to model, an option names an
+        unknown column or has an impossible value, or a column cannot be modelled as asked.
+    SupportError
+        If a value is infinite, outside its bounds, or not one that the kind asked for allows.
+
+    Warns
+    -----
+    ConstantColumnWarning
+        If one value only of a column was observed.
+    SparseColumnWarning
+        If a column looks like an identifier and is left out, or has gaps and rare levels.
+
+    Examples
+    --------
+    >>> df = pd.DataFrame({"smokes": [True, False, None], "visits": [0, 3, 1]})
+    >>> infer_schema(df)["visits"].reason
+    'whole numbers from 0 to 3, 3 of them distinct'
+    """
+    names = column_names(df)
+    if len(df) == 0:
+        raise SchemaError("the frame has no rows: there is nothing to learn from")
+    left_out = dict.fromkeys(_checked_exclude(exclude, names), "as asked for by exclude=")
+    requests = _requests(names, kinds or {}, bounds or {})
+    columns: list[ColumnSchema] = []
+    for position, name in enumerate(names):
+        if name in left_out:
+            continue
+        described = describe_column(column_at(df, position, name), requests[name])
+        if isinstance(described, LeftOut):
+            left_out[name] = described.reason
+        else:
+            columns.append(described)
+    if not columns:
+        raise SchemaError("no column is left to model: exclude fewer columns")
+    return TableSchema(tuple(columns), tuple(left_out), tuple(left_out.values()))
+
+
+def _check_names(option: str, given: Iterable[Hashable], names: list[Hashable]) -> None:
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        shown = ", ".join(map(repr, names[:_MOST_NAMES_SHOWN]))
+        more = ", ..." if len(names) > _MOST_NAMES_SHOWN else ""
+        raise SchemaError(
+            f"{option} names columns that the frame does not have: "
+            f"{', '.join(map(repr, unknown))}; it has {shown}{more}"
+        )
+
+
+def _checked_exclude(exclude: Iterable[Hashable], names: list[Hashable]) -> list[Hashable]:
+    if isinstance(exclude, (str, bytes)):
+        raise SchemaError(f"exclude={exclude!r} is one name: give a list, exclude=[{exclude!r}]")
+    given = list(exclude)
+    _check_names("exclude", given, names)
+    return [name for name in names if name in given]
+
+
+def _requests(
+    names: list[Hashable],
+    kinds: Mapping[Any, ColumnKind | str],
+    bounds: Mapping[Any, tuple[float | None, float | None]],
+) -> dict[Hashable, ColumnRequest]:
+    for option, given in (("kinds", kinds), ("bounds", bounds)):
+        if not isinstance(given, Mapping):
+            raise SchemaError(f"{option} must map column names to values, got {given!r}")
+        _check_names(option, given, names)
+    return {
+        name: ColumnRequest(
+            _checked_kind(name, kinds[name]) if name in kinds else None,
+            _checked_bounds(name, bounds[name]) if name in bounds else None,
+        )
+        for name in names
+    }
+
+
+def _checked_kind(name: Hashable, kind: ColumnKind | str) -> ColumnKind:
+    try:
+        return ColumnKind(kind)
+    except ValueError:
+        raise SchemaError(
+            f"column {name!r}: unknown kind {kind!r}; the kinds are {', '.join(ColumnKind)}"
+        ) from None
+
+
+def _checked_bounds(name: Hashable, bounds: tuple[float | None, float | None]) -> Bounds:
+    problem = (
+        f"column {name!r}: bounds {bounds!r} are no pair (low, high) of numbers with low < high"
+    )
+    try:
+        first, second = bounds
+        low = -math.inf if first is None else float(first)
+        high = math.inf if second is None else float(second)
+    except (TypeError, ValueError):
+        raise SchemaError(f"{problem}; None leaves an end open") from None
+    if not low < high:
+        raise SchemaError(f"{problem}; None leaves an end open")
+    return low, high

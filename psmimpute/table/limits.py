@@ -1,0 +1,125 @@
+"""The numbers that a column's dtype, kind and bounds leave for its imputed values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.extensions import ExtensionDtype
+
+from psmimpute.exceptions import SchemaError
+from psmimpute.table.kinds import ColumnKind
+from psmimpute.table.schema import ColumnSchema
+
+# Whole numbers pass through float64 and int64; this is safe in both.
+_LARGEST_INTEGER = 2.0**62
+
+
+@dataclass(frozen=True, slots=True)
+class NumberLimits:
+    """What a dtype of numbers can hold.
+
+    Attributes
+    ----------
+    low, high : float
+        Its ends.
+    smallest : float
+        Its smallest positive number.
+    is_integer : bool
+        Whether it holds whole numbers only.
+    float_type : type or None
+        NumPy type to which bounds are rounded, for a float dtype.
+    """
+
+    low: float
+    high: float
+    smallest: float
+    is_integer: bool
+    float_type: type[np.floating[Any]] | None = None
+
+    def representable(self, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        """Round bounds as the dtype rounds the values that lie on them.
+
+        Parameters
+        ----------
+        bounds : tuple of float or None
+            The user's.
+
+        Returns
+        -------
+        tuple of float or None
+            In float32, say, 0.1 becomes 0.10000000149.
+        """
+        if bounds is None or self.float_type is None:
+            return bounds
+        with np.errstate(over="ignore"):
+            low, high = (float(self.float_type(end)) for end in bounds)
+        return low, high
+
+
+def number_limits(dtype: np.dtype[Any] | ExtensionDtype) -> NumberLimits:
+    """Return what a dtype of numbers can hold.
+
+    Parameters
+    ----------
+    dtype : dtype
+        NumPy, nullable or Arrow; object stands for float64.
+
+    Returns
+    -------
+    NumberLimits
+        Whole numbers are held within 2**62.
+    """
+    if isinstance(dtype, pd.ArrowDtype) and str(dtype.pyarrow_dtype).startswith("decimal"):
+        scale, precision = dtype.pyarrow_dtype.scale, dtype.pyarrow_dtype.precision
+        high = 10.0 ** (precision - scale) * (1 - 1e-15) - 10.0**-scale
+        return NumberLimits(-high, high, 10.0**-scale, is_integer=scale == 0)
+    held: Any = np.dtype(getattr(dtype, "numpy_dtype", dtype))  # type: ignore[arg-type]
+    if held.kind in "iu":
+        info = np.iinfo(held)
+        low, high = max(float(info.min), -_LARGEST_INTEGER), min(float(info.max), _LARGEST_INTEGER)
+        return NumberLimits(low, high, 1.0, is_integer=True)
+    held = np.dtype(np.float64) if held.kind != "f" else held
+    ends = np.finfo(held)
+    smallest = float(ends.smallest_normal)
+    return NumberLimits(float(ends.min), float(ends.max), smallest, False, held.type)
+
+
+def number_support(column: ColumnSchema, limits: NumberLimits) -> tuple[float, float]:
+    """Return the range to which imputed numbers are clipped.
+
+    Parameters
+    ----------
+    column : ColumnSchema
+        A column of numbers, its support not yet known.
+    limits : NumberLimits
+        Of its dtype.
+
+    Returns
+    -------
+    tuple of float
+        Lowest and highest; of a semicontinuous column, of the amounts.
+
+    Raises
+    ------
+    SchemaError
+        If the bounds leave no value that the kind and the dtype allow.
+    """
+    low, high = limits.low, limits.high
+    if column.kind is ColumnKind.COUNT:
+        low = 0.0
+    elif column.kind in (ColumnKind.POSITIVE, ColumnKind.SEMICONTINUOUS):
+        low = 1.0 if column.is_integer else limits.smallest
+    if column.bounds is not None:
+        low, high = max(low, column.bounds[0]), min(high, column.bounds[1])
+    if column.is_integer:
+        low, high = math.ceil(max(low, -_LARGEST_INTEGER)), math.floor(min(high, _LARGEST_INTEGER))
+    if low > high:
+        raise SchemaError(
+            f"column {column.name!r}: bounds {column.bounds} leave no value for kind "
+            f"{str(column.kind)!r} in dtype {column.dtype}: widen them"
+        )
+    return float(low), float(high)

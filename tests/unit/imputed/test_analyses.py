@@ -1,0 +1,141 @@
+"""Fitted models of all imputations: pooling, comparing, and what they refuse."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from numpy.testing import assert_allclose
+
+from psmimpute.exceptions import ConfigError, PoolingError
+from psmimpute.imputed.analyses import Analyses
+
+M, N = 4, 100
+
+
+@pytest.fixture
+def frames(rng):
+    x, z = rng.normal(size=(2, N))
+    y = x + z + rng.normal(size=N)
+    gap = rng.random(N) < 0.4
+    return [
+        pd.DataFrame({"x": np.where(gap, rng.normal(size=N), x), "z": z, "y": y}) for _ in range(M)
+    ]
+
+
+@pytest.fixture
+def fit(frames):
+    def make(formula, **options):
+        fits = [smf.ols(formula, frame).fit() for frame in frames]
+        return Analyses(
+            fits, frames=lambda i: frames[i - 1], model=smf.ols, formula=formula, **options
+        )
+
+    return make
+
+
+def test_is_a_sequence_of_fits(fit):
+    analyses = fit("y ~ x + z")
+    assert len(analyses) == analyses.m == M
+    assert list(analyses) == analyses.fits
+    assert analyses[0] is analyses.fits[0]
+    assert repr(analyses) == "<Analyses: 4 fits of RegressionResultsWrapper, 'y ~ x + z'>"
+
+
+def test_pools_with_the_degrees_of_freedom_asked_for(fit):
+    analyses = fit("y ~ x + z")
+    assert analyses.pool().dfcom == N - 3
+    assert analyses.pool(dfcom=12).dfcom == 12
+    assert (analyses.pool(df="infinite").df == np.inf).all()
+
+
+@pytest.mark.parametrize("method", ["D1", "D2", "D3", "D4"])
+def test_every_method_sees_a_strong_effect_and_no_effect_in_noise(fit, frames, method):
+    for frame in frames:
+        frame["noise"] = np.cos(np.arange(N))
+    strong = fit("y ~ x + z").compare(fit("y ~ x"), method)
+    weak = fit("y ~ x + z + noise").compare(fit("y ~ x + z"), method)
+    assert (strong.method, strong.df1, strong.m) == (method, 1, M)
+    assert strong.p_value < 0.05 < weak.p_value
+
+
+def test_all_terms_are_tested_without_a_null_model(fit):
+    test, joint = fit("y ~ x + z").compare(), fit("y ~ x + z").pool().wald_test("x = 0, z = 0")
+    assert_allclose(test.statistic, joint.statistic)
+
+
+def test_refitting_to_stacked_frames_and_to_stacked_fits_agree(fit):
+    full, null = fit("y ~ x + z"), fit("y ~ x")
+    with_frames = full.compare(null, "D4")
+    without = Analyses(full.fits).compare(Analyses(null.fits), "D4")
+    assert_allclose(with_frames.statistic, without.statistic)
+
+
+def test_weights_are_stacked_with_the_rows(frames):
+    def weighted(formula):
+        return [smf.wls(formula, f, weights=np.exp(f["z"])).fit() for f in frames]
+
+    full, null = Analyses(weighted("y ~ x + z")), Analyses(weighted("y ~ x"))
+    assert full.compare(null, "D4").p_value < 0.05
+    assert full.compare(null, "D3").p_value < 0.05
+
+
+def test_positive_and_robust_increases_in_variance_are_not_negative(fit):
+    for method, ariv in [("D3", "positive"), ("D4", "positive"), ("D4", "robust")]:
+        assert fit("y ~ x + z").compare(fit("y ~ x"), method, ariv=ariv).riv >= 0
+
+
+def test_pickles_without_frames_and_functions(fit):
+    analyses = pickle.loads(pickle.dumps(fit("y ~ x")))
+    assert analyses.pool().params["x"] == fit("y ~ x").pool().params["x"]
+
+
+def test_refuses_models_that_are_not_nested(fit, frames):
+    with pytest.raises(PoolingError, match=r"not nested: the null model has 'z'.* larger model"):
+        fit("y ~ x").compare(fit("y ~ x + z"))
+    with pytest.raises(PoolingError, match="both models have the same terms"):
+        fit("y ~ x").compare(fit("y ~ x"))
+    with pytest.raises(PoolingError, match="got 4 and 3 analyses"):
+        fit("y ~ x").compare(Analyses([smf.ols("y ~ 1", f).fit() for f in frames[:3]]))
+    with pytest.raises(PoolingError, match="no terms but the intercept"):
+        fit("y ~ 1").compare()
+
+
+def test_refuses_tests_that_the_models_cannot_give(fit, frames):
+    robust = [Analyses([smf.rlm(t, f).fit() for f in frames]) for t in ("y ~ x + z", "y ~ x")]
+    assert robust[0].compare(robust[1]).p_value < 0.05
+    with pytest.raises(PoolingError, match=r"no log-likelihood .* method='D1'"):
+        robust[0].compare(robust[1], "D4")
+    with pytest.raises(PoolingError, match="D3 is not known for the nested rules"):
+        fit("y ~ x + z", member_of=[0, 0, 1, 1]).compare(fit("y ~ x"), "D3", rule="nested")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "D5"}, "method must be .* got 'D5'"),
+        ({"method": "D2", "use": "score"}, "use must be .* got 'score'"),
+        ({"method": "D3", "nuisance": "gone"}, "nuisance must be .* got 'gone'"),
+        ({"method": "D3", "ariv": "robust"}, "D3 takes ariv='default' or 'positive'"),
+    ],
+)
+def test_refuses_options_that_do_not_exist(fit, options, message):
+    with pytest.raises(ConfigError, match=message):
+        fit("y ~ x + z").compare(fit("y ~ x"), **options)
+
+
+def test_likelihood_tests_need_a_null_model(fit):
+    with pytest.raises(ConfigError, match="D4 compares likelihoods and needs a null model"):
+        fit("y ~ x").compare(None, "D4")
+
+
+@pytest.mark.parametrize(
+    ("fits", "member_of", "message"),
+    [([], None, "at least one fitted model"), ([1, 2], [0], r"each of the 2 fits, got shape \(1,")],
+)
+def test_refuses_what_are_no_analyses(fits, member_of, message):
+    with pytest.raises(PoolingError, match=message):
+        Analyses(fits, member_of=member_of)

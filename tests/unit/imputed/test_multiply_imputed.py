@@ -1,0 +1,291 @@
+"""What a multiply-imputed data set gives back, cell by cell, and what it refuses."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from numpy.testing import assert_allclose
+from pandas.testing import assert_frame_equal, assert_series_equal
+
+from psmimpute.exceptions import ImputationError
+from psmimpute.imputed.multiply_imputed import ImputationInfo, MultiplyImputed
+from psmimpute.table.infer import infer_schema
+
+GAPS = ["height", "weight", "visits", "grade", "town", "seen"]
+
+
+def test_observed_cells_dtypes_index_and_order_are_kept(imp, frame):
+    for completed in imp:
+        assert_series_equal(completed.dtypes, frame.dtypes)
+        assert_frame_equal(completed.where(frame.notna()), frame.where(frame.notna()))
+        assert completed.notna().all(axis=None)
+        assert completed.index.equals(frame.index)
+
+
+def test_imputed_cells_are_the_values_given(imp, frame):
+    for k in range(1, imp.m + 1):
+        completed = imp.complete(k)
+        for j, cells in imp.values.items():
+            given = completed.iloc[:, j][imp.where.iloc[:, j].to_numpy()]
+            assert [*given] == [*cells[k - 1]]
+
+
+def test_zero_is_the_incomplete_data(imp, frame):
+    assert_frame_equal(imp.complete(0), frame)
+    assert_frame_equal(imp.data, frame)
+
+
+def test_what_comes_out_is_a_fresh_copy(imp, frame):
+    for out in (imp.data, imp.complete(0), imp.complete(1)):
+        out.loc["r0", "done"] = -99.0
+        out["height"] = 0.0
+    where = imp.where
+    where.iloc[:, :] = False
+    assert_frame_equal(imp.data, frame)
+    assert imp.where.to_numpy().sum() == frame.isna().to_numpy().sum()
+
+
+def test_counts(imp, frame):
+    assert len(imp) == imp.m == 4
+    assert_series_equal(imp.n_missing, frame.isna().sum(), check_names=False)
+    assert_frame_equal(imp.where, frame.isna())
+
+
+def test_long_as_in_mice(imp, frame):
+    long = imp.complete("long")
+    assert [*long.columns] == [".imp", ".id", *frame.columns]
+    assert long[".imp"].tolist() == np.repeat([1, 2, 3, 4], len(frame)).tolist()
+    assert long[".id"].tolist() == [*frame.index] * 4
+    with_data = imp.complete("long", include=True)
+    assert with_data[".imp"].unique().tolist() == [0, 1, 2, 3, 4]
+    block = with_data[with_data[".imp"] == 0].drop(columns=[".imp", ".id"]).set_axis(frame.index)
+    assert_frame_equal(block, frame)
+
+
+def test_stacked_wide_and_all_hold_the_same_frames(imp, frame):
+    stacked, wide, frames = imp.complete("stacked"), imp.complete("wide"), imp.complete("all")
+    assert_frame_equal(stacked, pd.concat(frames))
+    assert [*wide.columns][: len(frame.columns)] == [f"{name}.1" for name in frame.columns]
+    assert_series_equal(wide["height.3"], frames[2]["height"], check_names=False)
+    assert len(imp.complete("all", include=True)) == 5
+    assert "height.0" in imp.complete("wide", include=True)
+
+
+@pytest.mark.parametrize("k", [-1, 5, 1.0, True, None, "longish", "broad"])
+def test_refuses_imputations_that_are_not_there(imp, k):
+    with pytest.raises(ImputationError, match=r"no imputation .* from 1 to 4"):
+        imp.complete(k)
+
+
+def test_long_needs_its_names(frame):
+    taken = frame[["done", "height"]].rename(columns={"done": ".id"})
+    where = taken.isna().to_numpy()
+    small = MultiplyImputed(
+        data=taken,
+        schema=infer_schema(taken),
+        where=where,
+        values={1: np.ones((1, where.sum()))},
+        member_of=[0],
+    )
+    with pytest.raises(ImputationError, match=r"'\.id', which the long form needs"):
+        small.complete("long")
+
+
+def test_pattern_set_is_modal_and_categorical(imp, frame):
+    sets, probabilities = imp.pattern_set, imp.pattern_set_probabilities
+    assert sets.name == "pattern_set"
+    assert sets.index.equals(frame.index)
+    assert [*sets.cat.categories] == [1, 2]
+    assert_allclose(probabilities.sum(axis=1), 1)
+    assert (sets.astype(int) == probabilities.idxmax(axis=1)).all()
+
+
+def test_complete_appends_the_set_drawn(imp):
+    for k in (1, 4):
+        completed = imp.complete(k, pattern_set=True)
+        assert [*completed.columns][-1] == "pattern_set"
+        assert (completed["pattern_set"].astype(int) - 1 == imp.pattern_set_draws[k - 1]).all()
+    assert imp.complete(0, pattern_set=True)["pattern_set"].isna().all()
+    assert "pattern_set" in imp.complete("long", pattern_set=True)
+
+
+def test_no_sets_is_said(frame):
+    where = frame[["height"]].isna().to_numpy()
+    bare = MultiplyImputed(
+        data=frame[["height"]],
+        schema=infer_schema(frame[["height"]]),
+        where=where,
+        values={0: np.ones((2, where.sum()))},
+        member_of=[0, 1],
+    )
+    with pytest.raises(ImputationError, match="carry no pattern sets"):
+        _ = bare.pattern_set
+    with pytest.raises(ImputationError, match="carry no pattern sets"):
+        bare.complete(1, pattern_set=True)
+    assert "none" in repr(bare)
+
+
+def test_probabilities_default_to_the_draws(imp, frame):
+    drawn = MultiplyImputed(
+        data=frame,
+        schema=imp.schema,
+        where=imp.where,
+        values=imp.values,
+        member_of=imp.member_of,
+        pattern_set_draws=imp.pattern_set_draws,
+    )
+    expected = (imp.pattern_set_draws == 1).mean(axis=0)
+    assert_allclose(drawn.pattern_set_probabilities[2], expected)
+
+
+def test_imputed_values_side_by_side(imp, frame):
+    cells = imp.imputed_values("height")
+    assert cells.index.equals(frame.index[frame["height"].isna()])
+    assert_allclose(cells[3], imp.complete(3).loc[cells.index, "height"])
+    assert imp.imputed_values("done").shape == (0, 4)
+    assert imp.imputed_values("grade").dtypes[1] == frame["grade"].dtype
+    with pytest.raises(ImputationError, match="unknown column 'bmi'"):
+        imp.imputed_values("bmi")
+
+
+def test_equality(imp, frame):
+    same = pickle.loads(pickle.dumps(imp))
+    assert imp == same
+    assert imp != imp.complete(1)
+    changed = MultiplyImputed(
+        data=frame,
+        schema=imp.schema,
+        where=imp.where,
+        values={**imp.values, 1: imp.values[1] + 1},
+        member_of=imp.member_of,
+        pattern_set_draws=imp.pattern_set_draws,
+        pattern_set_probabilities=imp.pattern_set_probabilities.to_numpy(),
+    )
+    assert imp != changed
+    assert imp != imp.filter(np.arange(40) > 2)
+
+
+def test_pickle_drops_only_the_way_to_extend(imp):
+    info = ImputationInfo(seed=3, extend=lambda m: m)
+    imp.info = info
+    again = pickle.loads(pickle.dumps(imp))
+    assert again.info.extend is None
+    assert again.info.seed == 3
+    assert imp.info.extend is info.extend
+
+
+def test_only_imputed_cells_are_stored_m_times(imp, frame):
+    stored = sum(cells.size for cells in imp.values.values())
+    assert stored == imp.m * frame.isna().to_numpy().sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"where": np.zeros((3, 3), bool)}, r"where has shape \(3, 3\)"),
+        ({"member_of": []}, "at least one"),
+        ({"values": {}}, r"column 'height' have shape \(0,\), expected \(4, "),
+        ({"member_of": [0, 1]}, r"column 'height' have shape \(4, .* expected \(2, "),
+        ({"pattern_set_draws": np.zeros((4, 3), int)}, r"pattern_set_draws has shape \(4, 3\)"),
+        ({"pattern_set_probabilities": np.ones((3, 2))}, r"pattern_set_probabilities has shape"),
+    ],
+)
+def test_refuses_parts_that_do_not_fit(imp, frame, change, message):
+    parts = {
+        "data": frame,
+        "schema": imp.schema,
+        "where": imp.where,
+        "values": imp.values,
+        "member_of": imp.member_of,
+        "pattern_set_draws": imp.pattern_set_draws,
+        "pattern_set_probabilities": imp.pattern_set_probabilities.to_numpy(),
+    }
+    with pytest.raises(ImputationError, match=message):
+        MultiplyImputed(**{**parts, **change})
+
+
+def test_repr_tells_what_a_reader_wants(imp):
+    for printed in (repr(imp), imp._repr_html_()):
+        for fact in ("40 rows, 7 columns", "m = 4", "height", "2 (rows: ", "asked for"):
+            assert fact in printed
+        assert "column &#x27;visits&#x27; was" in printed or "column 'visits' was" in printed
+        assert "shared" in printed
+
+
+def test_repr_of_many_columns_is_cut(rng):
+    wide = pd.DataFrame(rng.normal(size=(30, 60))).rename(columns="x{}".format)
+    wide = wide.mask(rng.random((30, 60)) < 0.2)
+    where = wide.isna().to_numpy()
+    big = MultiplyImputed(
+        data=wide,
+        schema=infer_schema(wide),
+        where=where,
+        values={j: np.zeros((2, where[:, j].sum())) for j in range(60)},
+        member_of=[0, 0],
+    )
+    assert len(repr(big).splitlines()) < 30
+    assert "more columns with gaps" in repr(big)
+
+
+def test_fit_by_formula_is_fit_by_hand(imp):
+    fitted = imp.fit("weight ~ height + C(pattern_set)", model=smf.ols)
+    for k, fit in enumerate(fitted.fits, start=1):
+        by_hand = smf.ols(
+            "weight ~ height + C(pattern_set)", imp.complete(k, pattern_set=True)
+        ).fit()
+        assert_allclose(fit.params, by_hand.params)
+
+
+def test_fit_by_function_threads_and_pool(imp):
+    def analysis(frame):
+        return smf.ols("weight ~ height", frame).fit()
+
+    one, two = imp.fit(analysis), imp.fit(analysis, n_jobs=2)
+    for a, b in zip(one.fits, two.fits, strict=True):
+        assert_allclose(a.params, b.params)
+    pooled = imp.pool("weight ~ height", model=smf.ols)
+    assert_allclose(pooled.params, np.mean([fit.params for fit in one.fits], axis=0))
+
+
+def test_iterative_models_stay_silent(imp, capsys):
+    tall = imp.assign(tall=lambda d: (d["height"] > 170).astype(int))
+    tall.fit("tall ~ done", model=smf.logit)
+    assert capsys.readouterr().out == ""
+
+
+def test_progress_bar_counts_the_analyses(imp, capsys):
+    imp.fit(len, progress=True)
+    assert "4/4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (("weight ~ height",), {}, r"'weight ~ height' needs a model"),
+        ((3,), {}, "analysis=3: give a formula"),
+        ((len,), {"model": smf.ols}, "model= goes with a formula"),
+        ((len,), {"n_jobs": 0}, "n_jobs=0"),
+        ((lambda frame: frame["nope"],), {}, "failed on imputation 1: KeyError"),
+    ],
+)
+def test_refuses_analyses_it_cannot_run(imp, arguments, options, message):
+    with pytest.raises(ImputationError, match=message):
+        imp.fit(*arguments, **options)
+
+
+def test_extend(imp, frame):
+    assert imp.extend(4) is imp
+    for m in (3, 4.5, "many", True):
+        with pytest.raises(ImputationError, match=r"extend\(m="):
+            imp.extend(m)
+    with pytest.raises(ImputationError, match="no model to draw more from"):
+        imp.extend(6)
+    asked = []
+    imp.info = ImputationInfo(extend=lambda m: asked.append(m) or imp)
+    grown = imp.assign(double=lambda d: 2 * d.height).extend(6)
+    assert asked == [6]
+    assert "double" in grown.complete(1)

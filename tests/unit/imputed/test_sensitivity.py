@@ -1,0 +1,84 @@
+"""Tipping points of an analysis whose answer to a shift is known in closed form."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from numpy.testing import assert_allclose
+
+from psmimpute.exceptions import ImputationError
+from psmimpute.imputed.sensitivity import tipping_point
+
+MEAN = "I(height - 168) ~ 1"
+DELTAS = [-40.0, -20.0, 0.0, 20.0, 40.0]
+
+
+@pytest.fixture
+def tipping(imp):
+    return tipping_point(imp, MEAN, "height", DELTAS, model=smf.ols, term="Intercept")
+
+
+def test_a_mean_moves_by_the_share_imputed(tipping, imp, frame):
+    share = frame["height"].isna().mean()
+    plain = imp.pool(MEAN, model=smf.ols).params["Intercept"]
+    assert_allclose(tipping.frame["estimate"], plain + share * np.array(DELTAS))
+
+
+def test_points_lie_where_the_interval_meets_zero(tipping):
+    low = tipping.frame["conf_low"].to_numpy()
+    assert tipping.points
+    for point in tipping.points:
+        ends = [np.interp(point, DELTAS, tipping.frame[c]) for c in ("conf_low", "conf_high")]
+        assert_allclose(min(np.abs(ends)), 0, atol=1e-9)
+    assert (np.diff(low) > 0).any()
+
+
+def test_conclusions_and_summary(tipping):
+    expected = (tipping.frame["conf_low"] > 0).astype(int) - (tipping.frame["conf_high"] < 0)
+    assert tipping.frame["conclusion"].tolist() == expected.tolist()
+    assert "changes: the nearest shift" in repr(tipping)
+    assert "<table" in tipping._repr_html_()
+    assert tipping.to_frame().equals(tipping.frame)
+
+
+def test_without_a_change_it_says_so(imp):
+    small = tipping_point(imp, MEAN, "height", [-0.01, 0.01], model=smf.ols, term="Intercept")
+    assert small.points == []
+    assert "does not change" in small.summary()
+
+
+def test_by_pattern_set_and_with_durations(imp):
+    one = tipping_point(imp, MEAN, "height", DELTAS, model=smf.ols, term="Intercept", pattern_set=1)
+    assert "in pattern set 1" in one.summary()
+    days = [pd.Timedelta(days=d) for d in (-2, 0, 2)]
+    dates = tipping_point(imp, "weight ~ height", "seen", days, model=smf.ols)
+    assert dates.term == "height"
+    assert_allclose(dates.frame["estimate"], dates.frame["estimate"][0])
+    assert "days" in dates.plot().get_xlabel()
+    plt.close("all")
+
+
+def test_plot(tipping):
+    ax = tipping.plot()
+    assert_allclose(ax.lines[0].get_ydata(), tipping.frame["estimate"])
+    assert len(ax.lines) == 2 + len(tipping.points)
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"deltas": []}, "deltas is empty"),
+        ({"term": "age"}, r"no term 'age'; it has \['Intercept', 'height', 'done'\]"),
+        ({}, "choose one with term="),
+        ({"term": "done", "alpha": 5}, "alpha=5"),
+        ({"term": "done", "column": "nope"}, "unknown column 'nope'"),
+    ],
+)
+def test_refuses_questions_without_an_answer(imp, options, message):
+    asked = {"column": "height", "deltas": [0.0], "model": smf.ols, **options}
+    with pytest.raises(ImputationError, match=message):
+        tipping_point(imp, "weight ~ height + done", **asked)

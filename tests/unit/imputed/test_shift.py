@@ -1,0 +1,196 @@
+"""Shifted imputations: numbers exactly, levels in distribution."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit, logit
+
+from psmimpute.exceptions import ImputationError
+from psmimpute.imputed.level_shift import level_probabilities, shift_levels, shift_ordered
+from psmimpute.imputed.multiply_imputed import MultiplyImputed
+from psmimpute.table.infer import infer_schema
+
+# Statistical checks below are at 5 standard errors: false alarms at 6e-7 each.
+Z = 5
+
+
+def drawn_levels(rng, probabilities, m):
+    """Draw levels of cells with these probabilities m times."""
+    edges = np.cumsum(probabilities, axis=1)
+    return (rng.random((m, len(probabilities), 1)) > edges).sum(axis=-1)
+
+
+def test_numbers_move_by_delta_and_nothing_else_moves(imp, frame):
+    shifted = imp.delta({"height": 0.5, "weight": -2})
+    for k in range(1, 5):
+        before, after = imp.complete(k), shifted.complete(k)
+        gaps = frame["height"].isna()
+        assert_allclose(after.loc[gaps, "height"], before.loc[gaps, "height"] + 0.5)
+        assert_array_equal(after.loc[~gaps, "height"], before.loc[~gaps, "height"])
+        assert after.drop(columns=["height", "weight"]).equals(
+            before.drop(columns=["height", "weight"])
+        )
+    assert shifted.info.adjustments == ("'height' shifted by 0.5", "'weight' shifted by -2")
+    assert "shifted" in repr(shifted)
+
+
+def test_only_rows_drawn_into_the_set_move(imp, frame):
+    shifted = imp.delta({"height": 10.0}, pattern_set=2)
+    for k in range(1, 5):
+        moved = shifted.complete(k)["height"] - imp.complete(k)["height"]
+        expected = frame["height"].isna() & (imp.complete(k, pattern_set=True)["pattern_set"] == 2)
+        assert_allclose(moved, 10.0 * expected)
+    assert shifted.delta({"height": 10.0}, pattern_set=[1]) == imp.delta({"height": 10.0})
+    both = imp.delta({"height": 10.0}, pattern_set=[1, 2])
+    assert both.complete(1).equals(imp.delta({"height": 10.0}).complete(1))
+
+
+def test_no_shift_changes_nothing(imp):
+    zero = pd.Timedelta(0)
+    shifted = imp.delta(
+        {"height": 0, "visits": 0, "grade": 0, "town": {"Bonn": 0}, "seen": zero}, scale="link"
+    )
+    for k in range(1, 5):
+        assert shifted.complete(k).equals(imp.complete(k))
+
+
+def test_dates_move_by_durations(imp, frame):
+    shifted = imp.delta({"seen": pd.Timedelta("2 days")})
+    moved = shifted.complete(1)["seen"] - imp.complete(1)["seen"]
+    assert (moved == frame["seen"].isna().astype(int) * pd.Timedelta("2 days")).all()
+
+
+def test_counts_stay_whole_and_not_negative(imp, frame):
+    low = imp.delta({"visits": -100}).complete(1)["visits"]
+    assert (low[frame["visits"].isna()] == 0).all()
+    doubled = imp.delta({"visits": np.log(2)}, scale="link")
+    gaps = frame["visits"].isna()
+    assert (doubled.complete(1)["visits"][gaps] == 2 * imp.complete(1)["visits"][gaps]).all()
+    assert doubled.complete(1)["visits"].dtype == "Int64"
+
+
+def test_zeros_of_amounts_stay_zero(rng):
+    spent = np.where(rng.random(300) < 0.5, 0.0, rng.lognormal(size=300))
+    frame = pd.DataFrame({"spent": np.where(rng.random(300) < 0.2, np.nan, spent)})
+    schema = infer_schema(frame, kinds={"spent": "semicontinuous"})
+    where = frame.isna().to_numpy()
+    cells = rng.choice(spent, size=(3, where.sum()))
+    imp = MultiplyImputed(
+        data=frame, schema=schema, where=where, values={0: cells}, member_of=[0, 1, 2]
+    )
+    assert_allclose(imp.delta({"spent": 1.0}).values[0], np.where(cells == 0, 0, cells + 1))
+    doubled = imp.delta({"spent": np.log(2)}, scale="link").values[0]
+    assert_allclose(doubled, 2 * cells)
+    assert (imp.delta({"spent": -1e6}).values[0][cells > 0] > 0).all()
+
+
+def test_probabilities_sum_to_one_and_leave_out_the_draw_itself(rng):
+    codes = rng.integers(0, 3, (5, 40))
+    probabilities = level_probabilities(codes, 3)
+    assert_allclose(probabilities.sum(axis=-1), 1)
+    changed = codes.copy()
+    changed[2] = (changed[2] + 1) % 3
+    other = level_probabilities(changed, 3)
+    # Only the column's overall shares, not the cell's own draws, can have changed.
+    assert np.abs(other[2] - probabilities[2]).max() < np.abs(other[0] - probabilities[0]).max()
+
+
+def test_one_imputation_uses_the_overall_shares(rng):
+    codes = rng.integers(0, 2, (1, 50))
+    assert_allclose(level_probabilities(codes, 2)[0, :, 1], codes.mean())
+
+
+@pytest.mark.parametrize("shift", [-1.5, 0.7])
+def test_known_probabilities_are_shifted_on_the_logit_scale(rng, shift):
+    n, m = 4000, 5
+    p = rng.beta(2, 3, n)
+    true = np.stack([1 - p, p], axis=1)
+    codes = drawn_levels(rng, true, m)
+    moved = shift_ordered(codes, np.broadcast_to(true, (m, n, 2)), shift, rng.random((m, n)))
+    expected = expit(logit(p) + shift)
+    error = Z * np.sqrt((expected * (1 - expected)).mean() / (n * m))
+    assert_allclose(moved.mean(), expected.mean(), atol=error)
+    assert ((moved - codes) * np.sign(shift) >= 0).all()
+
+
+def test_ordered_shift_moves_every_cumulative_logit(rng):
+    n, m, shift = 6000, 4, 0.9
+    p = rng.dirichlet([2, 3, 1, 2], n)
+    codes = drawn_levels(rng, p, m)
+    moved = shift_ordered(codes, np.broadcast_to(p, (m, n, 4)), shift, rng.random((m, n)))
+    below = np.cumsum(p, axis=1)[:, :-1]
+    expected = expit(logit(below) - shift)
+    for j in range(3):
+        error = Z * np.sqrt((expected[:, j] * (1 - expected[:, j])).mean() / (n * m))
+        assert_allclose((moved <= j).mean(), expected[:, j].mean(), atol=error)
+
+
+def test_unordered_shift_tilts_probabilities(rng):
+    n, m = 6000, 4
+    p, shifts = rng.dirichlet([2, 3, 1], n), np.array([0.0, -1.0, 1.0])
+    codes = drawn_levels(rng, p, m)
+    moved = shift_levels(codes, np.broadcast_to(p, (m, n, 3)), shifts, rng.random((m, n)))
+    tilted = p * np.exp(shifts)
+    tilted /= tilted.sum(axis=1, keepdims=True)
+    for level in range(3):
+        error = Z * np.sqrt((tilted[:, level] * (1 - tilted[:, level])).mean() / (n * m))
+        assert_allclose((moved == level).mean(), tilted[:, level].mean(), atol=error)
+
+
+@pytest.mark.parametrize(("a", "b"), [(2, 3), (0.3, 0.4), (30, 50)])
+def test_probabilities_learned_from_draws_shift_nearly_as_the_true_ones(rng, a, b):
+    n, m, shift = 5000, 20, 1.0
+    p = rng.beta(a, b, n)
+    codes = drawn_levels(rng, np.stack([1 - p, p], axis=1), m)
+    moved = shift_ordered(codes, level_probabilities(codes, 2), shift, rng.random((m, n)))
+    expected = expit(logit(p) + shift).mean()
+    # The remaining error is that of estimating p from 19 draws, measured to be below 0.02.
+    assert_allclose(moved.mean(), expected, atol=0.02)
+
+
+def test_levels_move_steadily_with_the_shift(imp):
+    codes = [
+        imp.delta({"grade": shift}).complete(1)["grade"].cat.codes.to_numpy()
+        for shift in (-3, -1, 0, 1, 3)
+    ]
+    assert all((later >= earlier).all() for earlier, later in itertools.pairwise(codes))
+    assert (codes[0] < codes[-1]).any()
+
+
+def test_a_nominal_level_can_be_favoured(imp, frame):
+    pisa = imp.delta({"town": {"Pisa": 30.0}})
+    assert (pisa.complete(2)["town"][frame["town"].isna()] == "Pisa").all()
+    assert pisa.complete(2)["town"].dtype == frame["town"].dtype
+
+
+@pytest.mark.parametrize(
+    ("deltas", "options", "message"),
+    [
+        ({"nope": 1}, {}, "unknown column 'nope'"),
+        ({"town": 1}, {}, "'town' is nominal: give its shift by level"),
+        ({"town": {"Rome": 1}}, {}, "no level 'Rome'"),
+        ({"town": {"Pisa": "x"}}, {}, "takes a number as shift, got 'x'"),
+        ({"height": "1"}, {}, "'height' of kind continuous takes a number"),
+        ({"height": {"a": 1}}, {}, "'height' of kind continuous takes a number"),
+        ({"height": np.nan}, {}, "not finite"),
+        ({"seen": 3}, {}, "'seen' of kind datetime takes a duration"),
+        ({"height": 1}, {"pattern_set": 3}, "no pattern set 3: they are 1 to 2"),
+        ({"height": 1}, {"pattern_set": [1, 0]}, "no pattern set 0"),
+        ({"height": 1}, {"scale": "log"}, "scale='log'"),
+    ],
+)
+def test_refuses_shifts_that_do_not_fit(imp, deltas, options, message):
+    with pytest.raises(ImputationError, match=message):
+        imp.delta(deltas, **options)
+
+
+def test_shifted_imputations_pickle_and_do_not_touch_the_original(imp):
+    before = imp.complete(1)
+    imp.delta({"height": 5.0, "grade": 2.0})
+    assert imp.complete(1).equals(before)
+    assert imp.info.adjustments == ()
