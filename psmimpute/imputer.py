@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import version
+from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -36,6 +37,9 @@ _POOR_ESS_SHARE = 0.05
 _POOR_PARETO_K = 0.7
 _TOLERATED_POOR_ROWS = 0.1
 _MOST_IMPUTATIONS = 10_000
+_MOST_SETS = 100
+_FRACTIONAL = ("float", "double", "halffloat")  # dtypes that hold the mean of whole numbers
+_NO_GAPS = "no cell is missing in a modelled column: every imputation is a copy of the data"
 
 Pi = float | Literal["adaptive"] | Mapping[Hashable, float]
 Kinds = Mapping[Any, ColumnKind | str]
@@ -248,17 +252,17 @@ class PSMImputer:
 
     def _check_options(self) -> None:
         _check_m(self.m)
-        if self.members is not None and self.members < 1:
-            raise ConfigError(f"members must be at least 1, got {self.members}")
+        if self.members is not None:
+            _check_whole("members", self.members, 1, _MOST_IMPUTATIONS)
         if self.missingness not in ("shared", "selection", "ignorable"):
             raise ConfigError(
                 "missingness must be 'shared', 'selection' or 'ignorable', got "
                 f"{self.missingness!r}"
             )
-        if self.n_sets != "auto" and not 1 <= int(self.n_sets) <= 100:
-            raise ConfigError(f"n_sets must be 'auto' or from 1 to 100, got {self.n_sets!r}")
-        if self.seed is not None and not 0 <= int(self.seed) < 2**64:
-            raise ConfigError(f"seed must lie in [0, 2**64), got {self.seed}")
+        if self.n_sets != "auto":
+            _check_whole("n_sets", self.n_sets, 1, _MOST_SETS, or_else="'auto' or ")
+        if self.seed is not None:
+            _check_whole("seed", self.seed, 0, 2**64 - 1)
 
     def _check_fitted(self) -> FittedModel:
         if not hasattr(self, "fitted_"):
@@ -290,7 +294,7 @@ class PSMImputer:
         SchemaError, SupportError
             If the table does not fit the one that was learned.
         ConfigError
-            If `m` is below 1.
+            If `m` or `seed` is out of its range.
 
         Warns
         -----
@@ -303,8 +307,12 @@ class PSMImputer:
         m = self.m if m is None else m
         _check_m(m)
         seed = self.seed_ if seed is None else seed
+        _check_whole("seed", seed, 0, 2**64 - 1)
+        m, seed = int(m), int(seed)
         data = df.copy()
         table = encode(self.schema_, data)
+        if table.observed_cells.all():
+            warnings.warn(_NO_GAPS, NoMissingDataWarning, stacklevel=2)
         store = store_rows(table, fitted.spec.layout, device=fitted.device)
         progress = Progress(self.progress)
         with progress.stage("drawing imputations") as on_rows:
@@ -530,8 +538,7 @@ def impute(
 def _copies(
     df: pd.DataFrame, schema: TableSchema, *, m: int, missingness: Missingness
 ) -> MultiplyImputed:
-    message = "no cell is missing in a modelled column: every imputation is a copy of the data"
-    warnings.warn(message, NoMissingDataWarning, stacklevel=3)
+    warnings.warn(_NO_GAPS, NoMissingDataWarning, stacklevel=3)
     return MultiplyImputed(
         data=df.copy(),
         schema=schema,
@@ -541,14 +548,28 @@ def _copies(
         info=ImputationInfo(
             missingness=missingness,
             software=f"psmimpute {version('psmimpute')}",
-            warnings=(message,),
+            warnings=(_NO_GAPS,),
         ),
     )
 
 
 def _check_m(m: int) -> None:
-    if not 1 <= m <= _MOST_IMPUTATIONS:
-        raise ConfigError(f"m must be from 1 to {_MOST_IMPUTATIONS:,}, got {m}; 20 is usual")
+    _check_whole("m", m, 1, _MOST_IMPUTATIONS, hint="; 20 is usual")
+
+
+def _check_whole(
+    name: str, value: object, low: int, high: int, *, or_else: str = "", hint: str = ""
+) -> None:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not (whole and low <= value <= high):  # type: ignore[operator]
+        raise ConfigError(
+            f"{name} must be {or_else}a whole number from {low} to {high}, got {value!r}{hint}"
+        )
+
+
+def _check_pi(pi: object) -> None:
+    if not isinstance(pi, Mapping | Real) and pi != "adaptive":
+        raise ConfigError(f"pi must be a number, 'adaptive' or a mapping, got {pi!r}")
 
 
 def _pi_by_column(
@@ -556,9 +577,8 @@ def _pi_by_column(
 ) -> tuple[float, ...]:
     """Resolve π′ to one value for each modelled column."""
     names = schema.column_names
+    _check_pi(pi)
     if isinstance(pi, str):
-        if pi != "adaptive":
-            raise ConfigError(f"pi must be a number, 'adaptive' or a mapping, got {pi!r}")
         share = observed.mean(0)
         return tuple(float(p) for p in share / (1 + share))
     if isinstance(pi, Mapping):
@@ -621,10 +641,11 @@ def _single_values(
     if column.levels is not None:
         return decode_column(column, found.probabilities[place.start].argmax(1)[:, None])
     if column.kind is ColumnKind.SEMICONTINUOUS:
-        return found.probabilities[place.start][:, 1] * found.numbers[place.start + 1]
-    mean = found.numbers[place.start]
+        mean = found.probabilities[place.start][:, 1] * found.numbers[place.start + 1]
+    else:
+        mean = found.numbers[place.start]
     if column.time is not None:
         return column.time.times(mean)
-    if column.is_integer and not column.dtype.lower().startswith("float"):
+    if column.is_integer and not column.dtype.lower().startswith(_FRACTIONAL):
         return np.rint(mean).astype(np.int64)
     return mean

@@ -286,4 +286,4 @@ def draw_cells(
             parts.append(model.missingness.tilt(i, part, sets, u))
         else:
             parts.append(likelihood.draw(part, u))
-    return torch.cat(parts, -1)
+    return torch.cat(parts, -1) if parts else own

@@ -21,6 +21,8 @@ from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows
 
 _OPEN = 1e-6
+# Relative differences of weights that single-precision log densities cannot tell from none.
+_ROUNDING = 1e-4
 
 
 class Particles(NamedTuple):
@@ -113,7 +115,7 @@ def pareto_k(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     threshold = ordered[:, -size - 1][:, None]
     tail = ordered[:, -size:] - threshold
     top = tail[:, -1:]
-    flat = top[:, 0] <= 1e-9 * np.maximum(threshold[:, 0], 1e-300)
+    flat = top[:, 0] <= _ROUNDING * np.maximum(threshold[:, 0], 1e-300)
     tail = np.where(flat[:, None], 1.0, np.maximum(tail, 1e-12 * np.maximum(top, 1e-300)))
     top = tail[:, -1:]
     n_grid = 30 + int(math.sqrt(size))

@@ -191,7 +191,7 @@ class MeanEstimator:
             else:
                 assert isinstance(likelihood, OrdinalLikelihood | CategoricalLikelihood)
                 parts.append(likelihood.level_log_probs(own).exp().flatten(-2))
-        return torch.cat(parts, -1)
+        return torch.cat(parts, -1) if parts else eta
 
     def _sort(
         self, found: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]

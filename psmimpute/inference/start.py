@@ -74,7 +74,7 @@ def _seen_outputs(observed: Tensor, model: PatternSetMixtureVAE) -> Tensor:
         if block.family == Family.CATEGORICAL:
             seen = seen.repeat_interleave(torch.tensor(block.n_levels), dim=1)
         parts.append(seen)
-    return torch.cat(parts, 1).double()
+    return (torch.cat(parts, 1) if parts else observed).double()
 
 
 def _moments(inputs: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:

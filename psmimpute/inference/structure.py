@@ -21,7 +21,8 @@ from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
 from psmimpute.random import Purpose, stream_seed
 
-_CANDIDATE_SETS = (1, 2, 3, 5)
+_CANDIDATE_SETS = (1, 2, 3)
+_MORE_CANDIDATES = (1, 2, 3, 5)  # for many rows
 _MANY_ROWS = 4096
 _N_FOLDS = 2
 # A richer structure must beat the simpler one by so many standard errors.
@@ -92,6 +93,7 @@ class CommonFit:
         self.many = n_rows > _MANY_ROWS
         self.folds = fold_rows(n_rows, n_folds=1 if self.many else _N_FOLDS, seed=self.seed)
         self.plans = plan_training(n_rows, fit)
+        self.candidates = _MORE_CANDIDATES if self.many else _CANDIDATE_SETS
 
     def choose(self, *, sets: int | None) -> Structure:
         """Choose the structure.
@@ -113,13 +115,15 @@ class CommonFit:
             if _clearly_better(rival, best):
                 best = rival
         plan = self.plans.linear if best.spec.hidden_dim == 0 else self.plans.more_sets
-        for k in _CANDIDATE_SETS[1:] if sets is None else ():
+        for k in self.candidates[1:] if sets is None else ():
             rival = self._fit(replace(best.spec, n_sets=k), best, plan)
             comparisons.append(_describe(rival, best))
             if not _clearly_better(rival, best):
                 break
             best = rival
-        reason = _explain(best, fixed=sets is not None, comparisons=comparisons)
+        reason = _explain(
+            best, most=self.candidates[-1] if sets is None else 0, comparisons=comparisons
+        )
         return Structure(best.spec, reason, best.trained.model, tuple(comparisons))
 
     def _fit(self, spec: ModelSpec, warm: _Candidate | None, plan: Plan) -> _Candidate:
@@ -173,7 +177,7 @@ def plan_training(n_rows: int, fit: FitConfig) -> TrainingPlans:
     if fit.max_steps != "auto":
         n_steps, n_members = fit.max_steps, min(n_members, fit.max_steps)
     deep = Plan(n_steps, n_samples, every=max(5, n_steps // 40))
-    members = Plan(n_members, 2, every=n_members // 5, rate=0.5, stop_early=False)
+    members = Plan(n_members, 2, every=max(1, n_members // 5), rate=0.5, stop_early=False)
     n_more = max(1, 2 * n_steps // 5)
     more_sets = replace(deep, n_steps=n_more, every=max(5, n_more // 20))
     return TrainingPlans(linear, deep, more_sets, members)
@@ -247,25 +251,22 @@ def _describe(rival: _Candidate, best: _Candidate | None) -> dict[str, float | i
 
 
 def _explain(
-    best: _Candidate, *, fixed: bool, comparisons: list[dict[str, float | int | bool]]
+    best: _Candidate, *, most: int, comparisons: list[dict[str, float | int | bool]]
 ) -> str:
     k = best.spec.n_sets
-    if fixed:
+    if not most:
         text = f"{k} pattern set{'s' if k > 1 else ''}, as asked"
     else:
-        tried = ", ".join(
-            f"{row['n_sets']}: {row['held_out_loss']:.3f}"
-            for row in comparisons
-            if not row["networks"]
-        )
-        text = (
-            f"{k} pattern set{'s' if k > 1 else ''}: one more did not lower the held-out loss by "
-            f"more than its standard error (nats per row by number of sets: {tried})"
-            if k != _CANDIDATE_SETS[-1]
-            else f"{k} pattern sets, the most that are tried (nats per row: {tried})"
-        )
-    last = comparisons[-1]
-    if last["networks"]:
-        verb = "kept" if best.spec.hidden_dim > 0 else "left out"
-        text += f"; networks {verb} (gain {last['gain']:.3f} ± {last['standard_error']:.3f})"
+        shown = "; ".join(_show(row) for row in comparisons)
+        why = "the most that are tried" if k == most else "one more did not help"
+        text = f"{k} pattern set{'s' if k > 1 else ''}, {why} (held-out nats per row: {shown})"
+    if best.spec.hidden_dim == 0:
+        text += "; no networks: the linear model predicts rows held out as well"
     return text
+
+
+def _show(row: dict[str, float | int | bool]) -> str:
+    k = row["n_sets"]
+    kind = "with networks" if row["networks"] else "linear"
+    gain = "" if np.isnan(row["gain"]) else f", gain {row['gain']:.3f} ± {row['standard_error']:.3f}"
+    return f"{k} set{'s' if k > 1 else ''} {kind} {row['held_out_loss']:.3f}{gain}"

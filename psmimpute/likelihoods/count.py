@@ -14,6 +14,9 @@ from psmimpute.table.kinds import Family
 
 _LOG_SCALE_RANGE = (-4.0, 2.0)
 _PRIOR_ROWS, _PRIOR_SCALE_SQUARED = 2.0, 0.1
+# Stands for the minus infinity below a zero count, whose gradient in the scale would be
+# infinity times zero; no mass is lost in single precision at any scale in the range.
+_LOWEST = -1e3
 
 
 class CountLikelihood(Likelihood):
@@ -50,7 +53,8 @@ class CountLikelihood(Likelihood):
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log mass, shape (..., n_features)."""
         scale = self.scale[:, None, None, None]
-        return log_mass((x.lower - eta) / scale, (x.upper - eta) / scale)
+        lower = x.lower.clamp_min(_LOWEST)
+        return log_mass((lower - eta) / scale, (x.upper - eta) / scale)
 
     def expand(self, eta: Tensor, x: Observation) -> Expansion:
         """Score and information of the interval's mass."""

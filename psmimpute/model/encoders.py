@@ -28,7 +28,7 @@ from psmimpute.model.decoder import Decoder
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.missingness import MissingnessModel
 from psmimpute.model.networks import MemberLinear, MemberMLP
-from psmimpute.model.priors import PatternSetPrior
+from psmimpute.model.priors import GaussianSets, PatternSetPrior
 from psmimpute.model.rows import Rows
 from psmimpute.model.small_cholesky import factor
 from psmimpute.table.kinds import Family
@@ -154,15 +154,16 @@ class Encoder(nn.Module):
         centre = torch.einsum("esu,esl->el", log_rho.exp(), prior.mean)
         centre = centre[:, None].expand(-1, n_rows, -1)
         exact = all(block.family == Family.GAUSSIAN for block in self.layout.blocks)
-        posterior = None
-        for _ in range(1 if exact else 2):
+        sets = prior.components()
+        if not exact:
             information, target = self._evidence(rows, centre, decoder, likelihoods)
-            mask = missingness.log_prob_at(rows, centre)
-            posterior = _combine(information, target, decoder.loadings, prior, mask)
-            centre = torch.einsum(
-                "esb,esbl->ebl", posterior.log_q_sets[:, 0].exp(), posterior.mean
-            )
-        assert posterior is not None
+            pooled = _pool_sets(sets, log_rho[..., 0].exp())
+            first = _combine(information, target, decoder.loadings, pooled, 0.0)
+            centre = first.mean[:, 0]
+        information, target = self._evidence(rows, centre, decoder, likelihoods)
+        prior_and_mask = log_rho + missingness.log_prob_at(rows, centre)
+        posterior = _combine(information, target, decoder.loadings, sets, prior_and_mask)
+        centre = torch.einsum("esb,esbl->ebl", posterior.log_q_sets[:, 0].exp(), posterior.mean)
         return posterior, centre
 
     def _evidence(
@@ -184,20 +185,27 @@ class Encoder(nn.Module):
         return information, target
 
 
+def _pool_sets(sets: GaussianSets, share: Tensor) -> GaussianSets:
+    """One component in place of the mixture, good enough to find an expansion point."""
+    mean = torch.einsum("es,esl->el", share, sets.mean)[:, None]
+    precision = torch.einsum("es,eslm->elm", share, sets.precision)[:, None]
+    log_det = torch.zeros_like(mean[..., 0])
+    return GaussianSets(mean, precision, precision, log_det)
+
+
 def _combine(
     information: Tensor,
     target: Tensor,
     loadings: Tensor,
-    prior: PatternSetPrior,
-    mask_evidence: Tensor | float,
+    parts: GaussianSets,
+    log_prior: Tensor | float,
 ) -> Posterior:
     """Bayes' rule for Gaussian pseudo-observations, batch last for :func:`factor`."""
     members, latent, _ = loadings.shape
-    n_rows, sets = information.shape[1], prior.n_sets
+    n_rows, sets = information.shape[1], parts.mean.shape[1]
     outer = (loadings[:, :, None] * loadings[:, None]).flatten(1, 2)
     data = torch.bmm(outer, information.transpose(1, 2))
     shift = torch.bmm(loadings, target.transpose(1, 2))
-    parts = prior.components()
     pull = torch.einsum("eslm,esm->esl", parts.precision, parts.mean)
     precision = data.reshape(members, 1, latent, latent, n_rows) + parts.precision[..., None]
     natural = shift[:, None] + pull[..., None]
@@ -210,7 +218,7 @@ def _combine(
     log_det = fact.log_det.reshape(members, sets, n_rows)
     prior_term = 0.5 * (parts.log_det_precision - torch.einsum("esl,esl->es", pull, parts.mean))
     log_evidence = 0.5 * (white * white).sum(0) - 0.5 * log_det + prior_term[..., None]
-    log_q = prior.log_p_sets()[:, 0] + log_evidence + mask_evidence
+    log_q = log_evidence + log_prior
     return Posterior(
         log_q_sets=log_q.log_softmax(1)[:, None],
         mean=mean.permute(1, 2, 3, 0).contiguous(),

@@ -47,7 +47,7 @@ def cell_log_probs(
         )
         log_p = likelihood.log_prob(eta[..., block.outputs], x)
         parts.append(log_p * rows.observed[:, None, None, :, block.features])
-    return torch.cat(parts, -1) if len(parts) > 1 else parts[0]
+    return torch.cat(parts, -1) if parts else eta
 
 
 def reconstruction_term(log_p_obs: Tensor, weight: Tensor | float) -> Tensor:

@@ -34,7 +34,7 @@ from psmimpute.model.priors import PatternSetPrior
 from psmimpute.model.rows import Rows
 from psmimpute.table.kinds import Family
 
-_LARGEST_LATENT_DIM = 16
+_LARGEST_LATENT_DIM = 12
 
 
 @dataclass(frozen=True, slots=True)

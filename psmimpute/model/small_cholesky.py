@@ -48,11 +48,11 @@ def factor(matrix: Tensor) -> Factor:
         pivot = matrix[j, j].clamp_min(_SMALLEST_PIVOT)
         log_det += pivot.log()
         root = pivot.rsqrt()
-        column = matrix[j:, j] * root
-        inverse[j, : j + 1] *= root
+        inverse[j, :j] *= root
         inverse[j, j] = root
-        if j + 1 < q:
-            below = column[1:]
-            matrix[j + 1 :, j + 1 :].addcmul_(below[:, None], below[None], value=-1.0)
-            inverse[j + 1 :, : j + 1].addcmul_(below[:, None], inverse[j, : j + 1][None], value=-1.0)
+        below = matrix[j + 1 :, j] * root
+        for i in range(q - j - 1):
+            # Row j + 1 + i of the lower triangle of what is left to factor.
+            matrix[j + 1 + i, j + 1 : j + 2 + i].addcmul_(below[i], below[: i + 1], value=-1.0)
+        inverse[j + 1 :, : j + 1].addcmul_(below[:, None], inverse[j, : j + 1], value=-1.0)
     return Factor(inverse, log_det)

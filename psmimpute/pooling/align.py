@@ -95,7 +95,8 @@ def stack_items(items: Sequence[PoolItem], *, dfcom: float | None = None) -> Sta
     for i, item in enumerate(items):
         if item.problem is not None:
             raise PoolingError(f"the fit of imputation {i + 1} {item.problem}")
-    terms = _common_terms([item.params.index for item in items])
+    # A copy of its own: whoever names the index of one result must not name that of another.
+    terms = _common_terms([item.params.index for item in items]).copy()
     qhat, u = np.empty((len(items), len(terms))), np.empty((len(items), len(terms), len(terms)))
     for i, item in enumerate(items):
         qhat[i], u[i] = _in_order(item, terms)

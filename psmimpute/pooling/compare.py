@@ -110,7 +110,9 @@ def compare_fits(
     ConfigError
         If D3, D4 or D2 with likelihoods is asked without a null model.
     """
-    found = stack_items([to_pool_item(fit) for fit in full], dfcom=comparison.dfcom)
+    # Only D1 has a use for degrees of freedom, and should warn when it finds none.
+    dfcom = comparison.dfcom if comparison.method == "D1" else np.inf
+    found = stack_items([to_pool_item(fit) for fit in full], dfcom=dfcom)
     if null is None:
         return _wald(found, _tested_terms(found.terms, None), comparison)
     if len(null) != len(full):

@@ -129,7 +129,7 @@ def _term_columns(model: Fitted, terms: pd.Index) -> dict[str, tuple[int, ...]]:
         members = set(names[where])
         found = tuple(j for j, regressor in enumerate(regressors) if regressor in members)
         if found:
-            columns[str(term)] = found
+            columns["Intercept" if str(term) == "1" else str(term)] = found  # formulaic says 1
     covered = {j for positions in columns.values() for j in positions}
     # Auxiliary parameters (thresholds, dispersion) are no columns of the design.
     return columns | {label: (j,) for j, label in enumerate(labels) if j not in covered}

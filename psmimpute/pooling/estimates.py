@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -214,13 +216,15 @@ class PooledEstimates:
         """Not defined for pooled results: raises."""
         raise _NoPooledCriterionError("bic")
 
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+    def conf_int(self, alpha: float = 0.05, cols: Sequence[int] | None = None) -> pd.DataFrame:
         """Confidence intervals, each from the t distribution with the term's own `df`.
 
         Parameters
         ----------
         alpha : float, default 0.05
             One less the coverage.
+        cols : sequence of int, optional
+            Positions of the terms to show. Default: all.
 
         Returns
         -------
@@ -234,7 +238,8 @@ class PooledEstimates:
         """
         half = t_quantile(alpha, self._pooled.df) * np.sqrt(self._pooled.t)
         limits = np.column_stack([self._pooled.qbar - half, self._pooled.qbar + half])
-        return pd.DataFrame(limits, index=self._items.terms, columns=[0, 1])
+        table = pd.DataFrame(limits, index=self._items.terms, columns=[0, 1])
+        return table if cols is None else table.iloc[list(cols)]
 
     def fmi_ci(self, alpha: float = 0.05) -> pd.DataFrame:
         """Confidence intervals of the fractions of missing information.

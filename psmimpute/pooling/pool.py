@@ -85,6 +85,11 @@ def pool(
     if isinstance(fits, HasFits):
         member_of = fits.member_of if member_of is None else member_of
         fits = fits.fits
+    if not isinstance(fits, Iterable):
+        raise PoolingError(
+            f"pooling needs a list of fitted models, one for each imputation, got one "
+            f"{type(fits).__name__}"
+        )
     kept = list(fits)
     items = stack_items([to_pool_item(fit) for fit in kept], dfcom=dfcom)
     return PooledResults(

@@ -139,8 +139,35 @@ class PooledPrediction:
         return table
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows to predict.
+
+    Attributes
+    ----------
+    exog : DataFrame or array_like, optional
+        Regressors, as the models' own ``predict`` takes them. Default: those each was fitted on.
+    transform : bool, default True
+        Whether a formula is applied to `exog`.
+    exposure, offset : array_like, optional
+        Of the rows, for count models and generalized linear models.
+    """
+
+    exog: npt.ArrayLike | None = None
+    transform: bool = True
+    exposure: npt.ArrayLike | None = None
+    offset: npt.ArrayLike | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What differs from the defaults, which not every library's models know."""
+        known = {"exog": self.exog, "exposure": self.exposure, "offset": self.offset}
+        given = {name: value for name, value in known.items() if value is not None}
+        return given if self.transform else given | {"transform": False}
+
+
 def average_predictions(
-    fits: Sequence[Fitted], exog: npt.ArrayLike | None, *, transform: bool = True
+    fits: Sequence[Fitted], rows: Rows
 ) -> pd.Series | pd.DataFrame | FloatArray:
     """Average what the analyses predict.
 
@@ -148,11 +175,8 @@ def average_predictions(
     ----------
     fits : sequence of fitted models
         One for each imputation.
-    exog : DataFrame, array_like or None
-        Rows to predict, as the models' own ``predict`` takes them; None for the rows each was
-        fitted on.
-    transform : bool, default True
-        Whether a formula is applied to `exog`.
+    rows : Rows
+        What to predict.
 
     Returns
     -------
@@ -166,8 +190,7 @@ def average_predictions(
     """
     if not all(hasattr(fit, "predict") for fit in fits):
         raise PoolingError(f"a {type(fits[0]).__name__} has no predict(): nothing can be averaged")
-    options: dict[str, Any] = {} if transform else {"transform": False}
-    found = [_predictions(fit, exog, options) for fit in fits]
+    found = [_predictions(fit, rows) for fit in fits]
     arrays = [np.asarray(values, dtype=float) for values in found]
     _check_rows(arrays)
     mean, first = np.mean(arrays, axis=0), found[0]
@@ -185,17 +208,19 @@ def _check_rows(predictions: Sequence[FloatArray]) -> None:
         )
 
 
-def _predictions(fit: Fitted, exog: npt.ArrayLike | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the library predicts
-    predicted = fit.predict(**options) if exog is None else fit.predict(exog, **options)
+def _predictions(fit: Fitted, rows: Rows) -> Any:  # noqa: ANN401 - whatever the library predicts
+    options = rows.options
+    # Libraries name the first argument differently; it comes first in all of them.
+    first = [options.pop("exog")] if "exog" in options else []
+    predicted = fit.predict(*first, **options)
     # PHReg returns a bunch.
     return getattr(predicted, "predicted_values", predicted)
 
 
 def pool_predictions(
     fits: Sequence[Fitted],
-    exog: npt.ArrayLike | None,
+    rows: Rows,
     *,
-    transform: bool,
     dfcom: float,
     df: DfMethod,
     rule: Rule,
@@ -207,10 +232,8 @@ def pool_predictions(
     ----------
     fits : sequence of fitted models
         One for each imputation, with ``get_prediction``.
-    exog : DataFrame, array_like or None
-        Rows to predict.
-    transform : bool
-        Whether a formula is applied to `exog`.
+    rows : Rows
+        What to predict.
     dfcom, df, rule, member_of
         As in :func:`psmimpute.pooling.moments.pool_columns`.
 
@@ -227,7 +250,7 @@ def pool_predictions(
         raise PoolingError(
             f"a {type(fits[0]).__name__} gives no standard errors of predictions: use predict()"
         )
-    found = [fit.get_prediction(exog, transform=transform) for fit in fits]
+    found = [fit.get_prediction(**rows.options) for fit in fits]
     first = found[0]
     discrete = not hasattr(first, "predicted_mean")
     means = [np.asarray(one.predicted if discrete else one.predicted_mean) for one in found]

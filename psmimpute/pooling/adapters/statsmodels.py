@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ def from_statsmodels(fit: Fitted) -> PoolItem:
     PoolItem
     """
     inner = _unwrapped(fit)
-    params, cov = _named(fit.params, fit), np.asarray(inner.cov_params(), dtype=float)
+    params, cov = _named(inner.params, fit), np.asarray(inner.cov_params(), dtype=float)
     df = number_or_none(getattr(inner, "df_resid_inference", None))
     return PoolItem(
         params=params,
@@ -61,7 +61,7 @@ def from_gee(fit: Fitted) -> PoolItem:
     PoolItem
     """
     inner = _unwrapped(fit)
-    params = _named(fit.params, fit)
+    params = _named(inner.params, fit)
     return PoolItem(
         params=params,
         cov=np.asarray(inner.cov_params(), dtype=float),
@@ -90,7 +90,7 @@ def from_mixedlm(fit: Fitted) -> PoolItem:
         Without a log-likelihood when the fit is by REML, which compares no fixed effects.
     """
     inner = _unwrapped(fit)
-    params = _named(fit.fe_params, fit)
+    params = _named(inner.fe_params, fit)
     k = len(params)
     reml = bool(getattr(inner, "reml", getattr(inner, "method", "") == "REML"))
     return PoolItem(
@@ -145,7 +145,7 @@ def from_phreg(fit: Fitted) -> PoolItem:
     PoolItem
     """
     inner = _unwrapped(fit)
-    params, model = _named(fit.params, fit), fit.model
+    params, model = _named(inner.params, fit), fit.model
     events = float(np.sum(np.asarray(model.status)))
     return PoolItem(
         params=params,
@@ -164,12 +164,16 @@ def _unwrapped(fit: Fitted) -> Fitted:
 
 
 def _named(params: Fitted, fit: Fitted) -> pd.Series:
-    if isinstance(params, pd.Series):
-        return params
+    """Label the estimates; sharing one index between imputations makes aligning them cheap."""
     values = np.asarray(params, dtype=float)
     data = getattr(fit.model, "data", None)
     names = getattr(data, "param_names", None) or fit.model.exog_names
-    return pd.Series(values, index=pd.Index(list(names)[: len(values)]))
+    return pd.Series(values, index=_index_of(tuple(names[: len(values)])))
+
+
+@lru_cache(maxsize=64)
+def _index_of(names: tuple[str, ...]) -> pd.Index:
+    return pd.Index(names)
 
 
 def _nobs(inner: Fitted) -> int | None:

@@ -17,6 +17,7 @@ from statsmodels.iolib.summary2 import summary_col
 from statsmodels.stats.contrast import ContrastResults, WaldTestResults
 
 from psmimpute.exceptions import ConfigError, PoolingError, PoolingWarning
+from psmimpute.pooling.item import PoolItem
 from psmimpute.pooling.pool import pool
 from psmimpute.pooling.results import PooledResults
 
@@ -344,3 +345,64 @@ def test_large_sample_degrees_of_freedom_reach_the_joint_tests(frames):
     fits = [smf.ols(FORMULA, frame).fit() for frame in frames]
     ours = pool(fits, df="rubin1987").wald_test("x = 0, g[T.b] = 0")
     assert_allclose(ours.df_denom, pool(fits, np.inf).wald_test("x = 0, g[T.b] = 0").df_denom)
+
+
+def test_exposure_and_offset_reach_the_predictions(frames):
+    fits = [
+        smf.glm("count ~ x", f, family=sm.families.Poisson(), exposure=np.full(N, 2.0)).fit()
+        for f in frames
+    ]
+    pooled, new = pool(fits), pd.DataFrame({"x": [0.0, 1.0]})
+    doubled = pooled.predict(new, exposure=[2.0, 2.0])
+    assert_allclose(doubled, 2 * pooled.predict(new, exposure=[1.0, 1.0]))
+    assert_allclose(pooled.get_prediction(new, exposure=[2.0, 2.0]).predicted, doubled)
+
+
+def test_synthetic_data_rules_print_too(frames):
+    results = pool([smf.ols(FORMULA, frame).fit() for frame in frames], rule="reiter2003")
+    assert "Synthetic" in results.summary().as_text()
+    assert results.glance().loc[0, "m_needed"] is None
+    with pytest.raises(ConfigError, match="not known under these rules"):
+        results.m_needed()
+
+
+def test_a_single_fit_is_no_list_of_fits(frames):
+    with pytest.raises(PoolingError, match=r"needs a list of fitted models.* got one Regression"):
+        pool(smf.ols(FORMULA, frames[0]).fit())
+
+
+def test_naming_the_index_of_one_result_leaves_the_others_alone(frames):
+    fits = [smf.ols(FORMULA, frame).fit() for frame in frames]
+    pool(fits).params.index.name = "term"
+    assert pool(fits).params.index.name is None
+
+
+class Unpicklable:
+    """A fit that holds a function of its maker."""
+
+    def __init__(self, estimate: float) -> None:
+        self.estimate = estimate
+        self.function = lambda x: x
+
+    def __psm_pool_item__(self):
+        return PoolItem(pd.Series({"x": self.estimate}), np.eye(1), df=10)
+
+
+class Forgetful(Unpicklable):
+    """A fit that pickles and cannot be read back, as some formulas of statsmodels."""
+
+    def __reduce__(self):
+        return (_lost, ())
+
+
+def _lost():
+    raise AttributeError("'NoneType' object has no attribute 'f_locals'")
+
+
+@pytest.mark.parametrize("kind", [Unpicklable, Forgetful])
+def test_numbers_pickle_where_fits_do_not(kind):
+    pooled = pool([kind(1.0), kind(2.0)])
+    copy = pickle.loads(pickle.dumps(pooled))
+    assert copy.params["x"] == 1.5
+    with pytest.raises(PoolingError, match="analyses were not kept"):
+        copy.predict()

@@ -94,7 +94,7 @@ def test_estimates_at_the_limit_are_refused(q, transform, message):
 
 
 def test_options_that_do_not_exist_are_refused():
-    with pytest.raises(ConfigError, match="transform must be one of .* got 'probit'"):
+    with pytest.raises(ConfigError, match=r"transform must be one of .* got 'probit'"):
         get_transform("probit")
     with pytest.raises(ConfigError, match="variances_of must be"):
         pool_stat([0.1, 0.2], [0.1, 0.1], variances_of="link")
@@ -188,10 +188,8 @@ def test_chi_square_statistics_are_d2(frames, completed):
         stats.chi2_contingency(pd.crosstab(f["sex"], f["worse"]), correction=False)[0] for f in lung
     ]
     assert_allclose(test.statistic, d2(each, k=1).statistic)
-    with pytest.raises(PoolingError, match="tables of different shapes"):
-        pool_independence(
-            [frames[0], lung[0].rename(columns={"sex": "hyp", "worse": "age"})], "hyp", "age"
-        )
+    with pytest.raises(PoolingError, match=r"different shapes .* \(2, 2\), \(3, 2\): merge"):
+        pool_independence([frames[0], frames[1].query("age != '60-99'")], "age", "hyp")
     with pytest.raises(PoolingError, match="need 2 levels each"):
         pool_independence([f.assign(one=1) for f in frames], "one", "age")
 

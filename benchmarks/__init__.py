@@ -1,0 +1,1 @@
+"""Measurements of psmimpute, one module for each protocol."""

@@ -1,0 +1,20 @@
+"""Command line of the benchmarks: ``python -m benchmarks PROTOCOL ...``."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import accuracy, scale
+
+_PROTOCOLS = {"accuracy": accuracy.main, "scale": scale.main}
+
+
+def main() -> None:
+    """Run the protocol named first with the remaining arguments."""
+    if len(sys.argv) < 2 or sys.argv[1] not in _PROTOCOLS:
+        sys.exit(f"usage: python -m benchmarks {{{','.join(_PROTOCOLS)}}} ...")
+    _PROTOCOLS[sys.argv[1]](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

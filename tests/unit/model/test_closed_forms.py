@@ -1,0 +1,167 @@
+"""A linear-Gaussian mixture, for which every quantity of the model is known exactly.
+
+The closed forms are computed in double precision by scipy, the model in single precision: they
+agree to 1e-4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy.special import expit, logsumexp, softmax
+
+from psmimpute.inference.importance import effective_sample_size, propose
+from psmimpute.model.objective import elbo, importance_bound
+
+TOLERANCE = 1e-4
+
+
+def _noise(rows, samples, latent, members=2):
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(members, samples, 1, rows, latent, generator=generator)
+
+
+@pytest.fixture(params=[1, 3], ids=lambda k: f"{k} sets")
+def exact(request, linear_gaussian):
+    return linear_gaussian(n_sets=request.param)
+
+
+@pytest.mark.parametrize("n_samples", [1, 4])
+@torch.no_grad()
+def test_both_bounds_are_the_exact_log_likelihood(exact, n_samples):
+    model, rows = exact.model(), exact.store().all()
+    terms = model.terms(rows, _noise(len(exact.x), n_samples, 2))
+    for e in range(exact.n_members):
+        expected = exact.log_likelihood(e)
+        assert_allclose(elbo(terms)[e], expected, atol=TOLERANCE)
+        assert_allclose(importance_bound(terms)[e], expected, atol=TOLERANCE)
+
+
+@torch.no_grad()
+def test_the_configured_bound_is_the_one_asked_for(exact):
+    rows, eps = exact.store().all(), _noise(len(exact.x), 3, 2)
+    for objective, bound in [("elbo", elbo), ("iwae", importance_bound)]:
+        # With networks the two differ: the last layers must not be zero.
+        model = exact.model(objective=objective, hidden_dim=4)
+        model.reset([torch.Generator().manual_seed(e) for e in range(exact.n_members)])
+        model.decoder.head.weight.normal_(generator=torch.Generator().manual_seed(1))
+        torch.testing.assert_close(model.bound(rows, eps), bound(model.terms(rows, eps)))
+
+
+@torch.no_grad()
+def test_the_elbo_is_below_the_importance_bound_once_the_decoder_bends(exact):
+    model, rows = exact.model(hidden_dim=4), exact.store().all()
+    model.reset([torch.Generator().manual_seed(e) for e in range(exact.n_members)])
+    model.decoder.head.weight.normal_(generator=torch.Generator().manual_seed(1))
+    terms = model.terms(rows, _noise(len(exact.x), 6, 2))
+    assert bool((elbo(terms) < importance_bound(terms) + 1e-5).all())
+    assert (importance_bound(terms) - elbo(terms)).mean().item() > 0.01
+
+
+@torch.no_grad()
+def test_the_posterior_of_the_set_is_exact(exact):
+    posterior = exact.model().posterior(exact.store().all())
+    for e in range(exact.n_members):
+        found = posterior.log_q_sets[e, 0].exp().T
+        assert_allclose(found, exact.responsibilities(e), atol=TOLERANCE)
+
+
+@torch.no_grad()
+def test_the_posterior_of_z_is_exact(exact):
+    posterior = exact.model().posterior(exact.store().all())
+    for e, r, i in [(0, 0, 0), (1, exact.n_sets - 1, 1), (0, 0, 5), (1, 0, 9)]:
+        seen = ~np.isnan(exact.x[i])
+        loadings = exact.loadings[e][:, seen]
+        prior = np.linalg.inv(exact.roots[e, r] @ exact.roots[e, r].T)
+        precision = prior + loadings / exact.variance[e][seen] @ loadings.T
+        residual = (exact.x[i] - exact.intercept[e])[seen] / exact.variance[e][seen]
+        mean = np.linalg.solve(precision, prior @ exact.means[e, r] + loadings @ residual)
+        root = posterior.root[e, r, i].double().numpy()
+        assert_allclose(posterior.mean[e, r, i], mean, atol=TOLERANCE)
+        assert_allclose(root.T @ root, np.linalg.inv(precision), atol=TOLERANCE)
+        log_det = np.linalg.slogdet(precision)[1]
+        assert posterior.log_det_precision[e, r, i].item() == pytest.approx(log_det, abs=1e-4)
+
+
+@torch.no_grad()
+def test_the_importance_weights_are_flat(exact):
+    n_rows, n_samples = len(exact.x), 32
+    shift = torch.rand(2, n_rows, 2, generator=torch.Generator().manual_seed(3))
+    found = propose(exact.model(), exact.store().all(), shift, n_samples=n_samples)
+    within = found.log_w - found.log_w.mean(1, keepdim=True)
+    assert within.abs().max().item() < TOLERANCE
+    for e in range(exact.n_members):
+        assert_allclose(
+            logsumexp(found.log_w[e].numpy(), axis=(0, 1)) - np.log(n_samples),
+            exact.log_likelihood(e),
+            atol=TOLERANCE,
+        )
+        # Flat within each set: the sets' shares alone lower the effective sample size.
+        expected = n_samples / (exact.responsibilities(e) ** 2).sum(1)
+        ess = effective_sample_size(found.normalised())[e]
+        assert_allclose(ess, expected, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_shared_missingness_adds_its_evidence_about_the_set(linear_gaussian):
+    exact = linear_gaussian()
+    model, rows = exact.model(missingness="shared"), exact.store().all()
+    rng = np.random.default_rng(5)
+    intercept = rng.normal(size=(2, 3, 5))
+    model.missingness.intercept.copy_(torch.from_numpy(intercept))
+    terms = model.terms(rows, _noise(len(exact.x), 2, 2))
+    sign = np.where(np.isnan(exact.x), -1, 1)
+    for e in range(2):
+        mask = np.log(expit(sign[:, None] * intercept[e])).sum(-1)
+        joint = exact.log_evidence(e) + mask
+        assert_allclose(elbo(terms)[e], logsumexp(joint, axis=1), atol=TOLERANCE)
+        assert_allclose(terms.log_q_sets[e, 0].exp().T, softmax(joint, axis=1), atol=TOLERANCE)
+
+
+@torch.no_grad()
+def test_with_one_set_shared_missingness_tells_nothing_about_the_values(linear_gaussian):
+    """Its factor is the same for every z, so the law of x_mis is that of ignorable gaps."""
+    exact = linear_gaussian(n_sets=1)
+    model, rows = exact.model(missingness="shared"), exact.store().all()
+    model.missingness.intercept.normal_(generator=torch.Generator().manual_seed(2))
+    eps = _noise(len(exact.x), 4, 2)
+    shared, ignorable = model.terms(rows, eps), exact.model().terms(rows, eps)
+    difference = shared.log_joint - ignorable.log_joint
+    assert difference.abs().max().item() > 0.1
+    torch.testing.assert_close(
+        difference, difference[:, :1].expand_as(difference), atol=TOLERANCE, rtol=0
+    )
+
+
+def test_the_gradient_is_that_of_the_exact_log_likelihood(linear_gaussian):
+    """The recognition model is held fixed: where the bound is tight nothing is lost by it."""
+    exact = linear_gaussian(n_rows=25)
+    model, rows = exact.model(), exact.store().all()
+    # Antithetic noise leaves the gradient its expectation, up to the spread of 4,000 samples.
+    half = _noise(len(exact.x), 2000, 2)
+    model.bound(rows, torch.cat([half, -half], 1)).sum().backward()
+    step = 1e-5
+    for name in ("intercept", "loadings"):
+        values = getattr(exact, name)
+        for at in [(0, *(0,) * (values.ndim - 1)), (1, *(1,) * (values.ndim - 1))]:
+            original, ends = values[at], []
+            for sign in (1, -1):
+                values[at] = original + sign * step
+                ends.append(exact.log_likelihood(at[0]).sum())
+            values[at] = original
+            numeric = (ends[0] - ends[1]) / (2 * step)
+            index = at if name == "loadings" else (at[0], 0, at[1])
+            found = getattr(model.decoder, name).grad[index].item()
+            assert found == pytest.approx(numeric, rel=0.02, abs=0.05)
+
+
+@torch.no_grad()
+def test_a_subset_of_the_members_is_a_model_of_its_own(exact):
+    rows, eps = exact.store().all(), _noise(len(exact.x), 2, 2)
+    model = exact.model()
+    both = model.bound(rows, eps)
+    other = model.subset([1]).bound(rows, eps[1:])
+    torch.testing.assert_close(other, both[1:], atol=1e-5, rtol=1e-5)
+    assert model.subset([0, 1]) is model

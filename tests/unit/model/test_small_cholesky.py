@@ -1,0 +1,47 @@
+"""The batched Cholesky factorisation against numpy's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from psmimpute.model.small_cholesky import factor
+
+
+def _positive_definite(q, batch, rng, spread=1.0):
+    root = rng.normal(size=(batch, q, q))
+    scale = np.exp(spread * rng.normal(size=(batch, q, 1)))
+    return scale * (root @ root.transpose(0, 2, 1) + np.eye(q)) * scale.transpose(0, 2, 1)
+
+
+@pytest.mark.parametrize("q", [1, 2, 5, 16])
+def test_it_is_the_inverse_of_numpys_factor(q, rng):
+    matrix = _positive_definite(q, 50, rng)
+    found = factor(torch.from_numpy(matrix.transpose(1, 2, 0).copy()))
+    inverse = found.inverse.numpy().transpose(2, 0, 1)
+    assert_allclose(inverse, np.linalg.inv(np.linalg.cholesky(matrix)), rtol=1e-8, atol=1e-10)
+    assert_allclose(found.log_det, np.linalg.slogdet(matrix)[1], rtol=1e-10, atol=1e-10)
+    assert_allclose(np.triu(inverse, 1), 0.0, atol=0)
+
+
+def test_single_precision_is_good_to_its_digits(rng):
+    matrix = _positive_definite(8, 200, rng, spread=0.3)
+    single = torch.from_numpy(matrix.transpose(1, 2, 0).astype(np.float32))
+    inverse = factor(single).inverse.numpy().transpose(2, 0, 1).astype(float)
+    identity = inverse @ matrix @ inverse.transpose(0, 2, 1)
+    assert_allclose(identity, np.broadcast_to(np.eye(8), identity.shape), atol=1e-3)
+
+
+def test_a_singular_matrix_gives_finite_numbers(rng):
+    row = torch.from_numpy(rng.normal(size=(3, 1, 4)).astype(np.float32))
+    found = factor(row * row.transpose(0, 1))
+    assert bool(torch.isfinite(found.inverse).all())
+    assert bool(torch.isfinite(found.log_det).all())
+
+
+def test_matrices_do_not_see_each_other(rng):
+    matrix = torch.from_numpy(_positive_definite(4, 6, rng).transpose(1, 2, 0).copy())
+    alone = factor(matrix[..., 2:3].clone())
+    torch.testing.assert_close(factor(matrix).inverse[..., 2:3], alone.inverse)

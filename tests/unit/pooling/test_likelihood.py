@@ -1,0 +1,137 @@
+"""Likelihoods at pooled parameters, where they are known by other means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+import statsmodels.formula.api as smf
+from numpy.testing import assert_allclose
+
+from psmimpute.exceptions import PoolingError
+from psmimpute.imputed.analyses import Analyses
+from psmimpute.pooling.likelihood import at_pooled_parameters
+
+M, N = 4, 120
+
+
+@pytest.fixture
+def frames(rng):
+    x, z = rng.normal(size=(2, N))
+    y = 0.5 + x + 0.4 * z + rng.normal(size=N)
+    gap = rng.random(N) < 0.3
+    made = []
+    for _ in range(M):
+        frame = pd.DataFrame({"x": np.where(gap, x + rng.normal(size=N), x), "z": z, "y": y})
+        frame["hit"] = (y > 0.5).astype(int)
+        frame["size"] = np.exp(0.3 * y)
+        frame["count"] = np.round(frame["size"]).astype(int)
+        frame["time"] = np.exp(-y)
+        made.append(frame)
+    return made
+
+
+def _families(name: str):
+    return {
+        "gaussian": ("y", sm.families.Gaussian()),
+        "binomial": ("hit", sm.families.Binomial()),
+        "gamma": ("size", sm.families.Gamma(sm.families.links.Log())),
+    }[name]
+
+
+def _glm(frames, terms: str, family: str):
+    outcome, object_ = _families(family)
+    return Analyses([smf.glm(f"{outcome} ~ {terms}", f, family=object_).fit() for f in frames])
+
+
+def _equal(analyses: Analyses) -> Analyses:
+    return Analyses([analyses[0]] * M)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "binomial", "gamma"])
+@pytest.mark.parametrize("nuisance", ["pooled", "refitted"])
+def test_equal_fits_have_their_own_likelihood(frames, family, nuisance):
+    fits = [_glm(frames, "x + z", family)[0]] * 3
+    expected = [fit.llf for fit in fits]
+    assert_allclose(at_pooled_parameters(fits, nuisance=nuisance), expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("nuisance", ["pooled", "refitted"])
+def test_equal_linear_models_have_their_own_likelihood(frames, weighted, nuisance):
+    weights = np.exp(frames[0]["z"]) if weighted else 1.0
+    fits = [smf.wls("y ~ x", frames[0], weights=weights).fit()] * 3
+    assert_allclose(at_pooled_parameters(fits, nuisance=nuisance), fits[0].llf)
+
+
+def test_gaussian_glm_and_least_squares_agree(frames):
+    def ols(terms):
+        return Analyses([smf.ols(f"y ~ {terms}", frame).fit() for frame in frames])
+
+    ours = _glm(frames, "x + z", "gaussian").compare(
+        _glm(frames, "x", "gaussian"), "D3", nuisance="pooled"
+    )
+    expected = ols("x + z").compare(ols("x"), "D3", nuisance="pooled")
+    assert_allclose(ours.statistic, expected.statistic, rtol=1e-6)
+    ours = _glm(frames, "x + z", "gaussian").compare(_glm(frames, "x", "gaussian"), "D4")
+    assert_allclose(ours.statistic, ols("x + z").compare(ols("x"), "D4").statistic, rtol=1e-6)
+
+
+def test_discrete_models_and_their_glm_agree(frames):
+    def logit(terms):
+        return Analyses([smf.logit(f"hit ~ {terms}", f).fit(disp=0) for f in frames])
+
+    for options in ({"nuisance": "pooled"}, {"nuisance": "refitted"}):
+        ours = logit("x + z").compare(logit("x"), "D3", **options)
+        expected = _glm(frames, "x + z", "binomial").compare(
+            _glm(frames, "x", "binomial"), "D3", **options
+        )
+        assert_allclose(ours.statistic, expected.statistic, rtol=1e-6)
+
+
+def test_a_model_without_an_intercept_has_none_to_refit(frames):
+    fits = [smf.logit("hit ~ x - 1", frame).fit(disp=0) for frame in frames]
+    assert_allclose(
+        at_pooled_parameters(fits, nuisance="refitted"),
+        at_pooled_parameters(fits, nuisance="pooled"),
+    )
+
+
+@pytest.mark.parametrize("method", ["D3", "D4"])
+def test_partial_likelihoods_and_offsets_compare(frames, method):
+    def cox(terms):
+        return Analyses([smf.phreg(f"time ~ {terms}", f, ties="efron").fit(disp=0) for f in frames])
+
+    def poisson(terms):
+        family = sm.families.Poisson()
+        return Analyses(
+            [
+                smf.glm(f"count ~ {terms}", f, family=family, offset=0.1 * f["z"]).fit()
+                for f in frames
+            ]
+        )
+
+    for make in (cox, poisson):
+        assert make("x + z").compare(make("z"), method).p_value < 0.01
+        equal = _equal(make("x + z")).compare(_equal(make("z")), method)
+        ratio = 2 * (make("x + z")[0].llf - make("z")[0].llf)
+        assert_allclose(equal.statistic, ratio, rtol=1e-3)
+
+
+def test_models_whose_likelihood_cannot_be_moved_are_told_what_to_do(frames):
+    class Fixed:
+        llf = 1.0
+
+    with pytest.raises(PoolingError, match=r"likelihood of a Fixed cannot be evaluated.*'D4'"):
+        at_pooled_parameters([Fixed(), Fixed()])
+
+
+def test_models_that_cannot_be_refitted_are_told_what_to_do(frames):
+    lifelines = pytest.importorskip("lifelines")
+
+    def cox(names):
+        return Analyses([lifelines.CoxPHFitter().fit(f[["time", *names]], "time") for f in frames])
+
+    with pytest.raises(PoolingError, match=r"cannot be refitted .* frames=..., model=...\)"):
+        cox(["x", "z"]).compare(cox(["x"]), "D4")
