@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import accuracy, scale
+from benchmarks import accuracy, coverage, scale
 
-_PROTOCOLS = {"accuracy": accuracy.main, "scale": scale.main}
+_PROTOCOLS = {"accuracy": accuracy.main, "coverage": coverage.main, "scale": scale.main}
 
 
 def main() -> None:

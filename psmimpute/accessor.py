@@ -1,7 +1,7 @@
 """The pandas accessor ``df.psm``.
 
 It holds no logic and no state: every method hands its data frame to the function of the same
-name.
+name, which is imported when the method is called, so that ``import psmimpute`` stays cheap.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import pandas as pd
 
 from psmimpute.inference.config import FitConfig
 from psmimpute.model.config import Missingness, ModelConfig
-from psmimpute.table.infer import infer_schema
-from psmimpute.table.kinds import ColumnKind
-from psmimpute.table.patterns import flux, missing_pattern
-from psmimpute.table.schema import TableSchema
 
 if TYPE_CHECKING:
     from psmimpute.imputed.multiply_imputed import MultiplyImputed
+    from psmimpute.table.kinds import ColumnKind
+    from psmimpute.table.patterns import MissingPairs
+    from psmimpute.table.schema import TableSchema
 
 
 @pd.api.extensions.register_dataframe_accessor("psm")
@@ -34,9 +33,8 @@ class PSMAccessor:
     Examples
     --------
     >>> import psmimpute as psm
-    >>> imp = psm.datasets.load_nhanes2().psm.impute(m=2, seed=1)
-    >>> len(imp)
-    2
+    >>> psm.load_nhanes2().psm.missing_pairs().mm.loc["bmi", "chl"].item()
+    7
     """
 
     def __init__(self, df: pd.DataFrame) -> None:
@@ -49,15 +47,61 @@ class PSMAccessor:
         exclude: Iterable[Hashable] = (),
         bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
     ) -> TableSchema:
-        """Say what each column is taken to be, and why; see :func:`psmimpute.infer_schema`."""
+        """Say what each column is taken to be, and why.
+
+        Parameters
+        ----------
+        kinds, exclude, bounds
+            See :func:`psmimpute.infer_schema`.
+
+        Returns
+        -------
+        TableSchema
+            One entry for each modelled column.
+        """
+        from psmimpute.table.infer import infer_schema
+
         return infer_schema(self._df, kinds=kinds, exclude=exclude, bounds=bounds)
 
-    def missing_pattern(self) -> pd.DataFrame:
-        """Count the rows of each missing-data pattern; see :func:`psmimpute.missing_pattern`."""
-        return missing_pattern(self._df)
+    def missing_pattern(self, *, margins: bool = True) -> pd.DataFrame:
+        """Count the rows of each missing-data pattern.
+
+        Parameters
+        ----------
+        margins : bool, default True
+            Whether to append a row with the number of missing cells of each column.
+
+        Returns
+        -------
+        DataFrame
+            One row for each pattern; see :func:`psmimpute.missing_pattern`.
+        """
+        from psmimpute.table.patterns import missing_pattern
+
+        return missing_pattern(self._df, margins=margins)
+
+    def missing_pairs(self) -> MissingPairs:
+        """Count rows by which of two columns are observed.
+
+        Returns
+        -------
+        MissingPairs
+            Four tables of counts; see :func:`psmimpute.missing_pairs`.
+        """
+        from psmimpute.table.patterns import missing_pairs
+
+        return missing_pairs(self._df)
 
     def flux(self) -> pd.DataFrame:
-        """Measure how columns connect through gaps; see :func:`psmimpute.flux`."""
+        """Measure how the columns connect through their gaps.
+
+        Returns
+        -------
+        DataFrame
+            One row for each column; see :func:`psmimpute.flux`.
+        """
+        from psmimpute.table.patterns import flux
+
         return flux(self._df)
 
     def impute(
@@ -77,7 +121,24 @@ class PSMAccessor:
         model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
         fit: FitConfig = FitConfig(),  # noqa: B008  frozen
     ) -> MultiplyImputed:
-        """Impute the gaps m times; see :func:`psmimpute.impute`."""
+        """Impute the gaps m times.
+
+        Parameters
+        ----------
+        m : int, default 20
+            Number of imputations.
+        seed, missingness, n_sets, pi, members, kinds, exclude, bounds, device, progress
+            See :class:`psmimpute.PSMImputer`.
+        model : ModelConfig
+            Architecture and objective.
+        fit : FitConfig
+            Training and drawing.
+
+        Returns
+        -------
+        MultiplyImputed
+            The data and the m imputations; see :func:`psmimpute.impute`.
+        """
         from psmimpute.imputer import impute
 
         return impute(

@@ -28,6 +28,7 @@ from psmimpute.table.support import check_bounds, check_finite, check_kind
 from psmimpute.table.times import TimeAxis
 from psmimpute.table.transforms import (
     Transform,
+    choose_for_amounts,
     choose_for_continuous,
     choose_for_count,
     choose_for_positive,
@@ -212,7 +213,7 @@ def _transform(column: ColumnSchema, x: FloatArray) -> Transform:
         case ColumnKind.POSITIVE:
             return choose_for_positive(x)
         case ColumnKind.SEMICONTINUOUS:
-            return choose_for_positive(x[x > 0])
+            return choose_for_amounts(x[x > 0])
         case _:
             return choose_for_continuous(x)
 

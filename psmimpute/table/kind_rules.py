@@ -14,6 +14,8 @@ FloatArray = npt.NDArray[np.float64]
 ZERO_SHARE, FEWEST_ZEROS, FEWEST_AMOUNTS = 0.25, 10, 10
 # Whole amounts are counts with many zeros unless they take more values than this.
 MOST_COUNT_VALUES, LARGEST_COUNT = 30, 200
+# Rounding to whole numbers is felt below this standard deviation, and hides above it.
+WIDEST_ROUNDED = 2.0
 POSITIVE_SKEWNESS, SKEWNESS_NEEDS = 1.0, 10
 # Above this, every float64 is whole.
 LARGEST_WHOLE = 2.0**53
@@ -52,8 +54,8 @@ def numeric_kind(x: FloatArray) -> tuple[ColumnKind, str]:
 
     Examples
     --------
-    >>> numeric_kind(np.arange(12.0))
-    (<ColumnKind.COUNT: 'count'>, 'whole numbers from 0 to 11, 12 of them distinct')
+    >>> numeric_kind(np.arange(6.0))
+    (<ColumnKind.COUNT: 'count'>, 'whole numbers from 0 to 5, 6 of them distinct')
     """
     distinct = np.unique(x)
     if len(distinct) == 2:
@@ -73,12 +75,13 @@ def numeric_kind(x: FloatArray) -> tuple[ColumnKind, str]:
 
 
 def _is_count(x: FloatArray, distinct: FloatArray) -> bool:
-    """Tell counts from other whole numbers: few values, or a long tail that starts at zero."""
+    """Tell counts from other whole numbers: a narrow range, or a long tail that starts at zero."""
     low, high = distinct[0], distinct[-1]
     if low < 0 or high > LARGEST_COUNT:
         return False
     long_tail = low == 0 and shape_moments(x)[0] > POSITIVE_SKEWNESS
-    return len(distinct) <= MOST_COUNT_VALUES or bool(long_tail)
+    narrow = len(distinct) <= MOST_COUNT_VALUES and x.std() < WIDEST_ROUNDED
+    return bool(narrow or long_tail)
 
 
 def _is_semicontinuous(x: FloatArray, distinct: FloatArray, *, whole: bool) -> bool:

@@ -307,6 +307,26 @@ def choose_for_positive(x: FloatArray) -> Transform:
     return Transform.fitted(TransformKind.NORMAL_SCORES, x)
 
 
+def choose_for_amounts(x: FloatArray) -> Transform:
+    """Choose the transform of the amounts of a semicontinuous column.
+
+    Their tails are longer than a lognormal's often enough that its mean, which rests on the
+    tail, would be far from theirs; normal scores keep imputed amounts in the observed range.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n_amounts,)
+        Observed amounts, all positive.
+
+    Returns
+    -------
+    Transform
+        Through normal scores, or logarithmic if there are too few amounts for them.
+    """
+    few = len(x) < SHAPE_NEEDS
+    return Transform.fitted(TransformKind.LOG if few else TransformKind.NORMAL_SCORES, x)
+
+
 def choose_for_count(x: FloatArray) -> Transform:
     """Choose the transform of counts: the least skewed, the simplest if that does.
 

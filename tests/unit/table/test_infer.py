@@ -65,7 +65,7 @@ def test_numbers(rng):
     assert found["two"].reason == "two distinct values, 1 and 2"
     assert "exact zeros, the rest positive" in found["rain"].reason
     assert found["income"].reason.startswith("positive, skewness")
-    assert found["rain"].transform.kind == "log"
+    assert found["rain"].transform.kind == "normal_scores"
 
 
 def test_categories_labels_and_times(rng):

@@ -1,0 +1,138 @@
+"""The simulated designs of protocol P3: data with gaps, the analysis, and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import statsmodels.formula.api as smf
+from scipy.special import expit
+
+
+@dataclass(frozen=True)
+class Design:
+    """A simulated design.
+
+    Attributes
+    ----------
+    draw : callable
+        From a generator and a number of rows to the complete frame and where it is missing.
+    analyse : callable
+        From a completed frame to a table with index term and columns estimate, std_error, df.
+    truth : dict of str to float
+        True value of each term.
+    """
+
+    draw: Callable[[np.random.Generator, int], tuple[pd.DataFrame, pd.DataFrame]]
+    analyse: Callable[[pd.DataFrame], pd.DataFrame]
+    truth: dict[str, float]
+
+
+def _gaps(frame: pd.DataFrame, rng: np.random.Generator, **p: np.ndarray | float) -> pd.DataFrame:
+    where = pd.DataFrame(False, index=frame.index, columns=frame.columns)
+    for name, probability in p.items():
+        where[name] = rng.random(len(frame)) < probability
+    return where
+
+
+def _base(rng: np.random.Generator, n: int) -> pd.DataFrame:
+    x1 = rng.normal(size=n)
+    x2 = 0.5 * x1 + np.sqrt(0.75) * rng.normal(size=n)
+    return pd.DataFrame({"x1": x1, "x2": x2, "y": 1 + x1 - 0.5 * x2 + rng.normal(size=n)})
+
+
+def _a1(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    frame = _base(rng, n)
+    return frame, _gaps(frame, rng, x1=0.3, y=0.3)
+
+
+def _a2(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    frame = _base(rng, n)
+    return frame, _gaps(frame, rng, x1=expit(-0.45 + frame.x2), y=expit(-1 + frame.x2))
+
+
+def _a3(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    frame = _base(rng, n)
+    return frame, _gaps(frame, rng, x1=expit(-1 + 2 * frame.x1))
+
+
+def _b(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    age = rng.normal(size=n)
+    logits = np.column_stack([np.zeros(n), 0.2 + 0.5 * age, -0.3 + age])
+    g = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    x = 0.3 * age + np.array([0, 0.4, 0.8])[g] + rng.normal(size=n)
+    d = rng.random(n) < expit(-0.5 + 0.7 * x + 0.4 * age + np.array([0, 0.5, -0.6])[g])
+    c = rng.poisson(np.exp(0.5 + 0.3 * x + 0.2 * age))
+    frame = pd.DataFrame(
+        {
+            "age": age,
+            "g": pd.Categorical.from_codes(g, ["a", "b", "c"]),
+            "x": x,
+            "d": d.astype(int),
+            "c": c.astype(float),
+        }
+    )
+    return frame, _gaps(
+        frame,
+        rng,
+        x=expit(-1.4 + 0.6 * age + 0.9 * d),
+        g=expit(-0.6 - 0.6 * age - 0.7 * d),
+        c=expit(-1.3 + 0.5 * age + 0.7 * d),
+    )
+
+
+def _c(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    x1, x2 = rng.normal(size=(2, n))
+    frame = pd.DataFrame({"x1": x1, "x2": x2, "y": x1 + x2 + x1 * x2 + rng.normal(size=n)})
+    return frame, _gaps(frame, rng, x1=expit(-0.6 + 0.5 * frame.y - 0.5 * x2))
+
+
+def _d(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    frame = _base(rng, n)
+    second = rng.random(n) < 0.5
+    frame += np.outer(second, [1.5, 1.5, 0.75])
+    return frame, _gaps(frame, rng, x1=np.where(second, expit(1.5 * (frame.x1 - 1.5) - 0.5), 0.15))
+
+
+def _regression(
+    formula: str, model: Callable[..., object], means: tuple[str, ...]
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def analyse(frame: pd.DataFrame) -> pd.DataFrame:
+        fit = model(formula, frame).fit(disp=0) if model is not smf.ols else smf.ols(
+            formula, frame
+        ).fit()
+        table = pd.DataFrame(
+            {"estimate": fit.params, "std_error": fit.bse, "df": fit.df_resid}
+        )
+        n = len(frame)
+        for name in means:
+            table.loc[f"mean_{name}"] = [
+                frame[name].mean(),
+                frame[name].std() / np.sqrt(n),
+                fit.df_resid,
+            ]
+        return table
+
+    return analyse
+
+
+_OLS = _regression("y ~ x1 + x2", smf.ols, ("x1", "y"))
+_TRUTH = {"Intercept": 1.0, "x1": 1.0, "x2": -0.5, "mean_x1": 0.0, "mean_y": 1.0}
+DESIGNS = {
+    "A1": Design(_a1, _OLS, _TRUTH),
+    "A2": Design(_a2, _OLS, _TRUTH),
+    "A3": Design(_a3, _OLS, _TRUTH),
+    "B": Design(
+        _b,
+        _regression("d ~ x + age + g", smf.logit, ()),
+        {"Intercept": -0.5, "x": 0.7, "age": 0.4, "g[T.b]": 0.5, "g[T.c]": -0.6},
+    ),
+    "C": Design(
+        _c,
+        _regression("y ~ x1 * x2", smf.ols, ("x1", "y")),
+        {"Intercept": 0.0, "x1": 1.0, "x2": 1.0, "x1:x2": 1.0, "mean_x1": 0.0, "mean_y": 0.0},
+    ),
+    "D": Design(_d, _OLS, _TRUTH | {"mean_x1": 0.75, "mean_y": 1.375}),
+}

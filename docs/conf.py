@@ -1,0 +1,48 @@
+"""Sphinx configuration."""
+
+from __future__ import annotations
+
+import sphinx_autosummary_accessors
+
+import psmimpute
+
+project = "psmimpute"
+author = "the psmimpute developers"
+version = release = psmimpute.__version__
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "myst_parser",
+    "numpydoc",
+    "sphinxcontrib.bibtex",
+    "sphinx_autosummary_accessors",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["templates", sphinx_autosummary_accessors.templates_path]
+exclude_patterns = ["_build", "templates"]
+autosummary_generate = True
+autodoc_typehints = "none"
+# The page of a class shows its members in full, so numpydoc need not list them again.
+numpydoc_show_class_members = False
+numpydoc_validation_checks = {"GL06", "GL07", "SS02", "PR01", "PR02", "PR03", "RT01"}
+# Fields of dataclasses are documented once, under Attributes; the functions that the accessor
+# hands over to say the rest.
+numpydoc_validation_exclude = {r"\.__init__$"}
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "plain"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "psmimpute"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_sidebars = {"installation": [], "quickstart": [], "statistics": [], "changelog": []}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../vignettes",
+    "gallery_dirs": "vignettes",
+    "filename_pattern": r"/\d\d_",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "doc_module": ("psmimpute",),
+    "backreferences_dir": "generated/backreferences",
+}

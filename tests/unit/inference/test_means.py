@@ -1,0 +1,104 @@
+"""Conditional means: against their closed form, and streaming in bounded blocks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from psmimpute.inference import means
+from psmimpute.inference.means import MeanEstimator
+
+
+def _estimate(exact, *, n_samples, inverse=None, keys=None):
+    n_rows, n_columns = exact.x.shape
+    return MeanEstimator(
+        exact.model().requires_grad_(False),
+        exact.store(),
+        inverses=[inverse or (lambda y: y)] * n_columns,
+        row_keys=np.arange(n_rows, dtype=np.uint64) if keys is None else keys,
+        seed=3,
+        n_samples=n_samples,
+    ).estimate()
+
+
+def _standardised(exact):
+    """Linear predictors well inside ten standard deviations, where the means are tabulated."""
+    return replace(exact, loadings=0.4 * exact.loadings)
+
+
+@pytest.mark.parametrize("n_sets", [1, 3])
+def test_the_conditional_mean_is_its_formula(linear_gaussian, n_sets):
+    exact = _standardised(linear_gaussian(n_sets=n_sets))
+    expected = np.mean([exact.conditional_mean(e) for e in range(2)], 0)
+    found = _estimate(exact, n_samples=4096).numbers
+    for j in range(5):
+        # 4,096 quasi-random samples: an error of about 1e-3 standard deviations.
+        assert_allclose(found[j], expected[np.isnan(exact.x[:, j]), j], atol=3e-3)
+
+
+def test_the_mean_is_taken_on_the_columns_own_scale(linear_gaussian):
+    """E exp(x), not exp of E x: that of a log-normal cell."""
+    exact = _standardised(linear_gaussian(n_sets=1, n_members=1))
+    found = _estimate(exact, n_samples=4096, inverse=lambda y: np.exp(y / 2)).numbers
+    for j in range(5):
+        rows = np.flatnonzero(np.isnan(exact.x[:, j]))
+        location, scale = np.array([exact.conditional(0, i, j) for i in rows])[:, :, 0].T
+        expected = stats.lognorm(scale / 2, scale=np.exp(location / 2)).mean()
+        # 64 noise nodes leave a little of the upper tail out.
+        assert_allclose(found[j], expected, rtol=0.02)
+
+
+def test_blocks_and_rows_of_any_size_give_the_same(linear_gaussian, monkeypatch):
+    exact = linear_gaussian()
+    whole = _estimate(exact, n_samples=300).numbers
+    monkeypatch.setattr(means, "_MOST_FLOATS", 2000)
+    pieces = _estimate(exact, n_samples=300).numbers
+    for j in range(5):
+        assert_allclose(pieces[j], whole[j], atol=1e-4)
+
+
+def test_memory_does_not_grow_with_the_number_of_samples(linear_gaussian, monkeypatch):
+    exact = linear_gaussian(n_rows=300)
+    limit, sizes, real = 100_000, [], means.propose
+
+    def spy(model, rows, shift, *, n_samples, skip=0):
+        found = real(model, rows, shift, n_samples=n_samples, skip=skip)
+        sizes.append((found.z.numel(), n_samples))
+        return found
+
+    monkeypatch.setattr(means, "propose", spy)
+    monkeypatch.setattr(means, "_MOST_FLOATS", limit)
+    largest, taken = [], []
+    for n_samples in (200, 3000):
+        sizes.clear()
+        _estimate(exact, n_samples=n_samples)
+        largest.append(max(size for size, _ in sizes))
+        taken.append(sum(n for _, n in sizes))
+    assert max(largest) <= limit
+    assert largest[1] <= 1.5 * largest[0]
+    # Every chunk of rows has seen all samples.
+    assert taken[0] % 200 == 0
+    assert taken[1] % 3000 == 0
+
+
+def test_a_rows_mean_depends_on_its_key_not_on_its_company(linear_gaussian):
+    exact = linear_gaussian()
+    whole = _estimate(exact, n_samples=50).numbers
+    order = np.array([7, 3, 20, 0])
+    part = _estimate(
+        exact.with_rows(exact.x[order]), n_samples=50, keys=order.astype(np.uint64)
+    ).numbers
+    missing = np.isnan(exact.x)
+    for j in range(5):
+        place = np.cumsum(missing[:, j]) - 1
+        assert_allclose(part[j], whole[j][place[order][missing[order, j]]], atol=1e-4)
+
+
+def test_a_table_without_gaps_has_nothing_to_estimate(linear_gaussian):
+    exact = linear_gaussian()
+    found = _estimate(exact.with_rows(np.zeros((4, 5))), n_samples=10)
+    assert all(a.shape == (0,) for a in found.numbers.values())

@@ -1,0 +1,246 @@
+"""Training: likelihoods rise, members and batches are independent, and nothing breaks it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from psmimpute.exceptions import ConfigError
+from psmimpute.inference.config import FitConfig
+from psmimpute.inference.members import Resamples, resample_rows
+from psmimpute.inference.start import start_from_moments
+from psmimpute.inference.structure import CommonFit, plan_training
+from psmimpute.inference.trainer import Plan, Trainer
+
+N_ROWS = 60
+
+
+@pytest.fixture
+def exact(linear_gaussian):
+    return linear_gaussian(n_rows=N_ROWS, n_sets=1, n_members=4)
+
+
+def _train(exact, *, members=range(4), plan=None, fit=None, first=0, **options):
+    model = exact.model(**options)
+    model = model.subset(list(members)).requires_grad_(True)
+    resamples = resample_rows(N_ROWS, members=members, seed=3, resample=True)
+    trainer = Trainer(
+        model,
+        exact.store(),
+        resamples,
+        fit=fit or FitConfig(),
+        plan=plan or Plan(30, 2, every=10),
+        seed=9,
+        first=first,
+    )
+    return trainer.run()
+
+
+def test_the_held_out_loss_falls_and_the_best_state_is_kept(exact):
+    trained = _train(exact, plan=Plan(60, 2, every=10))
+    start, last = trained.losses[0], trained.losses.min(0)
+    assert trained.steps == (0, 10, 20, 30, 40, 50, 60)
+    assert (last < start - 0.3).all()
+    for e, step in enumerate(trained.best_step):
+        assert trained.losses[trained.steps.index(step), e] == trained.losses[:, e].min()
+    assert not any(p.requires_grad for p in trained.model.parameters())
+
+
+def test_the_loss_is_the_negative_exact_log_likelihood_of_the_held_out_rows(exact):
+    """With one Gaussian set the bound is tight, whatever the noise."""
+    resamples = resample_rows(N_ROWS, members=range(4), seed=3, resample=True)
+    trained = _train(exact, plan=Plan(1, 2, every=1))
+    for e in range(4):
+        rows = resamples.held_out[e][resamples.held_out_weight[e] > 0]
+        expected = -exact.log_likelihood(e)[rows].mean()
+        assert trained.losses[0, e] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("batch_rows", [512, 16])
+def test_a_member_is_the_same_alone_and_among_others(exact, batch_rows):
+    """Batched products may round differently; thirty steps blow that up a little."""
+    fit, plan = FitConfig(batch_rows=batch_rows), Plan(30, 2, every=10, stop_early=False)
+    together = _train(exact, fit=fit, plan=plan)
+    alone = _train(exact, fit=fit, plan=plan, members=range(2, 3), first=2)
+    own = dict(alone.model.named_parameters())
+    for name, p in together.model.named_parameters():
+        assert_allclose(p[2], own[name][0], atol=2e-4, err_msg=name)
+    assert_allclose(together.losses[:, 2], alone.losses[:, 0], atol=1e-3)
+
+
+def test_a_resample_counts_each_row_as_often_as_it_was_drawn(exact):
+    """One step on weighted rows is one step on the rows themselves, in some order."""
+    counts = resample_rows(N_ROWS, members=range(4), seed=3, resample=True)
+    fit = FitConfig()
+    weighted = Trainer(
+        exact.model(), exact.store(), counts, fit=fit, plan=Plan(1, 2, every=1), seed=9
+    )
+    rows, weight, total = weighted._batch()
+    loss = (weighted.model.bound(rows, torch.zeros(4, 1, 1, N_ROWS, 2)) * weight).sum(1) / total
+    for e in range(4):
+        repeated = np.repeat(exact.log_likelihood(e), counts.counts[e])
+        assert loss[e].item() == pytest.approx(repeated.mean(), abs=1e-4)
+
+
+def test_minibatches_are_epochs_of_the_members_own_rows(exact):
+    fit, counts = (
+        FitConfig(batch_rows=12),
+        resample_rows(N_ROWS, members=range(4), seed=3, resample=True),
+    )
+    exact = exact.with_rows(np.arange(N_ROWS, dtype=float)[:, None] + np.zeros(5))
+    trainer = Trainer(
+        exact.model(), exact.store(), counts, fit=fit, plan=Plan(1, 2, every=1), seed=9
+    )
+    assert not trainer.whole
+    taken = torch.cat([trainer._batch()[0].values[..., 0] for _ in range(5)], 1)
+    for e in range(4):
+        found = np.bincount(taken[e].int().numpy(), minlength=N_ROWS)
+        assert_array_equal(found, counts.counts[e])
+
+
+def test_early_stopping_stops_early(exact):
+    """Once no look improves, the rest of the steps is not taken."""
+    fit = FitConfig(learning_rate=0.0, network_rate=0.0)
+    trained = _train(exact, fit=fit, plan=Plan(500, 2, every=5))
+    assert trained.steps[-1] < 500
+    assert trained.settled.all()
+    assert_array_equal(trained.best_step, 0)
+
+
+def test_without_early_stopping_all_steps_are_taken(exact):
+    trained = _train(exact, plan=Plan(30, 2, every=10, stop_early=False))
+    assert_array_equal(trained.best_step, 30)
+
+
+def test_a_loss_that_is_not_finite_is_not_kept(exact):
+    model = exact.model().requires_grad_(True)
+    resamples = resample_rows(N_ROWS, members=range(4), seed=3, resample=True)
+    trainer = Trainer(
+        model, exact.store(), resamples, fit=FitConfig(), plan=Plan(4, 2, every=1), seed=9
+    )
+    real, calls = trainer._step, []
+
+    def step(optimiser, schedule):
+        real(optimiser, schedule)
+        calls.append(1)
+        if len(calls) == 3:
+            trainer.flat.values[trainer.flat.member == 1] = torch.nan
+
+    trainer._step = step
+    trained = trainer.run()
+    assert trained.best_step[1] < 3
+    assert all(bool(torch.isfinite(p).all()) for p in trained.model.parameters())
+
+
+def test_every_step_is_reported(exact):
+    model = exact.model().requires_grad_(True)
+    resamples = resample_rows(N_ROWS, members=range(4), seed=3, resample=True)
+    plan, steps = Plan(7, 2, every=3), []
+    Trainer(model, exact.store(), resamples, fit=FitConfig(), plan=plan, seed=9).run(steps.append)
+    assert steps == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("n_sets", [1, 3])
+@pytest.mark.parametrize("missingness", ["shared", "selection", "ignorable"])
+def test_the_start_is_far_better_than_nothing_and_finite(linear_gaussian, n_sets, missingness):
+    exact = linear_gaussian(n_rows=200, n_sets=n_sets)
+    rng = np.random.default_rng(1)
+    latent = rng.normal(size=(200, 2)) @ rng.normal(size=(2, 5))
+    x = np.where(np.isnan(exact.x), np.nan, latent + 0.4 * rng.normal(size=(200, 5)))
+    exact = exact.with_rows((x - np.nanmean(x, 0)) / np.nanstd(x, 0))
+    model = exact.model(missingness=missingness)
+    generators = [torch.Generator().manual_seed(e) for e in range(2)]
+    rows, eps = exact.store().all(), torch.zeros(2, 1, 1, 200, 2)
+    with torch.no_grad():
+        model.decoder.loadings.zero_()
+        model.decoder.intercept.zero_()
+        model.likelihoods[0].log_scale.zero_()
+        nothing = model.bound(rows, eps).mean()
+        start_from_moments(model, exact.store(), generators)
+        started = model.bound(rows, eps).mean()
+    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+    assert started > nothing + 0.3
+
+
+def _choose(x, *, linear_gaussian, sets=None, steps=60):
+    exact = linear_gaussian(n_rows=len(x), n_sets=1, n_members=1).with_rows(x)
+    spec = exact.model().spec
+    fit = FitConfig(max_steps=steps)
+    found = CommonFit(spec, exact.store(), fit=fit, seed=1, on_step=None)
+    return found.choose(sets=sets)
+
+
+def test_the_number_of_sets_is_chosen_on_held_out_rows_and_says_why(linear_gaussian, rng):
+    n = 300
+    one = rng.normal(size=(n, 5))
+    centre = np.where(rng.random((n, 1)) < 0.5, -2.0, 2.0) * np.array([1, 1, -1, 1, 0.0])
+    two = 0.4 * rng.normal(size=(n, 5)) + centre
+    gaps = rng.random((n, 5)) < 0.2
+    chosen = [
+        _choose(np.where(gaps, np.nan, x / x.std(0)), linear_gaussian=linear_gaussian)
+        for x in (one, two)
+    ]
+    assert chosen[0].spec.n_sets == 1
+    assert chosen[0].reason.startswith("1 pattern set, ")
+    assert f"{chosen[0].comparisons[0]['held_out_loss']:.3f}" in chosen[0].reason
+    assert chosen[1].spec.n_sets >= 2
+    assert chosen[1].reason.startswith(f"{chosen[1].spec.n_sets} pattern sets, ")
+    first, second = chosen[1].comparisons[:2]
+    assert second["held_out_loss"] < first["held_out_loss"]
+    assert second["gain"] > 2 * second["standard_error"]
+
+
+def test_a_number_of_sets_asked_for_is_kept(linear_gaussian, rng):
+    found = _choose(rng.normal(size=(60, 5)), linear_gaussian=linear_gaussian, sets=3)
+    assert found.spec.n_sets == 3
+    assert found.reason.startswith("3 pattern sets, as asked")
+
+
+@pytest.mark.parametrize("max_steps", [1, 2, 7, 1000])
+@pytest.mark.parametrize("n_rows", [2, 500, 50_000])
+def test_every_plan_takes_at_least_one_step_and_one_look(max_steps, n_rows):
+    plans = plan_training(n_rows, FitConfig(max_steps=max_steps))
+    for plan in (plans.linear, plans.deep, plans.more_sets, plans.members):
+        assert plan.n_steps >= 1
+        assert plan.every >= 1
+        assert plan.n_samples >= 1
+    assert plans.deep.n_steps == max_steps
+    assert plans.members.n_steps <= max_steps
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
+        ({"n_samples": 0}, "n_samples must be at least 1, got 0"),
+        ({"batch_rows": 0}, "batch_rows must be at least 1, got 0"),
+        ({"n_draw_samples": -3}, "n_draw_samples must be at least 1, got -3"),
+        ({"draw_rows": 0}, "draw_rows must be at least 1, got 0"),
+        ({"learning_rate": -0.1}, r"learning_rate must lie in \[0, 10\), got -0.1"),
+        ({"network_rate": float("nan")}, r"network_rate must lie in \[0, 10\), got nan"),
+        ({"weight_decay": 10.0}, r"weight_decay must lie in \[0, 10\), got 10.0"),
+    ],
+)
+def test_an_impossible_option_is_refused(option, message):
+    with pytest.raises(ConfigError, match=message):
+        FitConfig(**option)
+
+
+def test_padding_of_the_held_out_rows_does_not_count(exact):
+    counts = np.ones((4, N_ROWS), dtype=np.int64)
+    held_out = np.zeros((4, 3), dtype=np.int64)
+    held_out[:, :2] = [7, 9]
+    weight = np.array([[1, 1, 0]] * 4, dtype=np.float32)
+    trainer = Trainer(
+        exact.model(),
+        exact.store(),
+        Resamples(counts, held_out, weight),
+        fit=FitConfig(),
+        plan=Plan(1, 2, every=1),
+        seed=0,
+    )
+    loss = trainer.run().losses[0]
+    expected = [-exact.log_likelihood(e)[[7, 9]].mean() for e in range(4)]
+    assert_allclose(loss, expected, atol=1e-4)
