@@ -100,12 +100,12 @@ def _regression(
     formula: str, model: Callable[..., object], means: tuple[str, ...]
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
     def analyse(frame: pd.DataFrame) -> pd.DataFrame:
-        fit = model(formula, frame).fit(disp=0) if model is not smf.ols else smf.ols(
-            formula, frame
-        ).fit()
-        table = pd.DataFrame(
-            {"estimate": fit.params, "std_error": fit.bse, "df": fit.df_resid}
+        fit = (
+            model(formula, frame).fit(disp=0)
+            if model is not smf.ols
+            else smf.ols(formula, frame).fit()
         )
+        table = pd.DataFrame({"estimate": fit.params, "std_error": fit.bse, "df": fit.df_resid})
         n = len(frame)
         for name in means:
             table.loc[f"mean_{name}"] = [

@@ -1,6 +1,6 @@
 """Protocol P4, in part: wall time and peak memory of m imputations of a table as it is.
 
-    python -m benchmarks scale --data adult --m 20
+python -m benchmarks scale --data adult --m 20
 """
 
 from __future__ import annotations

@@ -311,7 +311,7 @@ class PSMImputer:
         m, seed = int(m), int(seed)
         data = df.copy()
         table = encode(self.schema_, data)
-        if table.observed_cells.all():
+        if len(data) and table.observed_cells.all():
             warnings.warn(_NO_GAPS, NoMissingDataWarning, stacklevel=2)
         store = store_rows(table, fitted.spec.layout, device=fitted.device)
         progress = Progress(self.progress)
@@ -336,7 +336,7 @@ class PSMImputer:
         seed: int,
     ) -> MultiplyImputed:
         fitted = self._check_fitted()
-        positions = {name: position for position, name in enumerate(data.columns)}
+        positions: dict[Hashable, int] = {name: i for i, name in enumerate(data.columns)}
         where = np.zeros(data.shape, dtype=bool)
         values: dict[int, npt.NDArray[Any]] = {}
         slices = self.schema_.feature_slices
@@ -624,9 +624,7 @@ def _inverses(schema: TableSchema) -> list[Inverse | None]:
     return inverses
 
 
-def _clipped_inverse(
-    column: ColumnSchema, y: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _clipped_inverse(column: ColumnSchema, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     assert column.transform is not None
     x = column.transform.inverse(y)
     return x if column.support is None else np.clip(x, *column.support)

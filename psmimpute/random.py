@@ -101,7 +101,7 @@ def row_uniforms(
     words = philox(counter.reshape(4, -1), (low, high)).reshape(4, key.size, n_blocks)
     words = words.transpose(1, 2, 0).reshape(key.size, -1)[:, :n]
     # 23 bits and a half: never 0, never 1, also in single precision.
-    return (((words >> np.uint64(9)).astype(np.float32) + np.float32(0.5)) / np.float32(2**23))
+    return ((words >> np.uint64(9)).astype(np.float32) + np.float32(0.5)) / np.float32(2**23)
 
 
 def stream_seed(seed: int, *, member: int, purpose: Purpose) -> int:

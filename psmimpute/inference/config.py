@@ -16,9 +16,9 @@ class FitConfig:
     ----------
     max_steps : int or "auto", default "auto"
         Largest number of gradient steps; out-of-bag early stopping usually ends sooner.
-    batch_rows : int, default 512
-        Rows of a step for each member. A table with up to twice as many rows is used whole in
-        every step, weighted by the member's bootstrap counts.
+    batch_rows : int or "auto", default "auto"
+        Rows of a step for each member: 256 below 2,000 rows, else 512. A table with up to twice
+        as many rows is used whole in every step, weighted by the member's bootstrap counts.
     n_samples : int or "auto", default "auto"
         Importance samples of the bound in training.
     learning_rate : float, default 0.01
@@ -42,12 +42,12 @@ class FitConfig:
 
     Examples
     --------
-    >>> FitConfig(max_steps=500).batch_rows
-    512
+    >>> FitConfig(max_steps=500).learning_rate
+    0.01
     """
 
     max_steps: int | Literal["auto"] = "auto"
-    batch_rows: int = 512
+    batch_rows: int | Literal["auto"] = "auto"
     n_samples: int | Literal["auto"] = "auto"
     learning_rate: float = 0.01
     network_rate: float = 0.3
@@ -65,3 +65,9 @@ class FitConfig:
             value = getattr(self, name)
             if not 0 <= value < 10:
                 raise ConfigError(f"{name} must lie in [0, 10), got {value}")
+
+    def rows_of_step(self, n_rows: int) -> int:
+        """Rows of a step for a table of `n_rows` rows."""
+        if self.batch_rows != "auto":
+            return self.batch_rows
+        return 256 if n_rows < 2_000 else 512

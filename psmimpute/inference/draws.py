@@ -113,22 +113,35 @@ class Drawer:
             model, alignment = self._members(group)
             for chunk in _chunks(self.gappy_rows, self._batch_rows(len(group))):
                 found = self._draw_rows(model, chunk, group)
-                for i, (at, column) in enumerate(zip(order, columns, strict=True)):
-                    hit = self.missing[chunk, column]
-                    if hit.any():
-                        place = starts[column][chunk[hit]]
-                        values[at][part, place[0] : place[-1] + 1] = found.values[:, hit, i]
+                self._record_cells(values, starts, chunk, part, found.values)
                 ess[chunk] = np.nansum([ess[chunk], found.ess.sum(0) / m], axis=0)
                 if group.start == imputations.start:
                     tail[chunk] = found.tail
                 if n_sets > 1:
                     _record_sets(sets[part], probabilities, chunk, found, alignment, m)
             if n_sets > 1:
-                self._draw_sets_of_complete_rows(model, group, part, alignment, sets, probabilities, m)
+                self._draw_sets_of_complete_rows(
+                    model, group, part, alignment, sets, probabilities, m
+                )
         return ImputationDraws(tuple(values), sets, probabilities, ess, tail)
 
+    def _record_cells(
+        self,
+        values: list[npt.NDArray[np.float32]],
+        starts: dict[int, npt.NDArray[np.intp]],
+        chunk: npt.NDArray[np.intp],
+        part: slice,
+        drawn: npt.NDArray[np.float32],
+    ) -> None:
+        """Keep the drawn features of the missing cells of some rows."""
+        for i, (at, column) in enumerate(zip(self.layout.order, self.layout.columns, strict=True)):
+            hit = self.missing[chunk, column]
+            if hit.any():
+                place = starts[column][chunk[hit]]
+                values[at][part, place[0] : place[-1] + 1] = drawn[:, hit, i]
+
     def _groups(self, imputations: range) -> list[range]:
-        """Runs of imputations that come from different members."""
+        """Split into runs of imputations that come from different members."""
         size = self.model.n_members
         return [
             range(a, min(a + size - a % size, imputations.stop))
@@ -165,7 +178,7 @@ class Drawer:
         z = flat.gather(2, pick[..., None, None].expand(-1, -1, 1, dim))[:, :, 0]
         sets = pick % n_sets
         drawn = draw_cells(model, z, sets, uniform[..., dim + 1 :])
-        shares = weights.unflatten(-1, (-1, n_sets)).sum(2)
+        shares = weights.reshape(*weights.shape[:2], -1, n_sets).sum(2)
         first = weights[0].cpu().double().numpy()
         if self.on_rows is not None:
             self.on_rows(len(chunk) * len(group))
@@ -193,7 +206,11 @@ class Drawer:
             pick = (shares.cumsum(-1) < uniform[..., None]).sum(-1)
             pick = pick.clamp_max(model.spec.n_sets - 1)
             found = _RowDraws(
-                np.empty(0), pick.cpu().numpy(), shares.cpu().double().numpy(), np.empty(0), np.empty(0)
+                np.empty(0, np.float32),
+                pick.cpu().numpy(),
+                shares.cpu().double().numpy(),
+                np.empty(0),
+                np.empty(0),
             )
             _record_sets(sets[part], probabilities, chunk, found, alignment, m)
 
@@ -205,7 +222,8 @@ class Drawer:
         uniform = self._uniforms(chunk, group, dim + 1)
         rows = self.store.take(torch.from_numpy(chunk).to(self.store.packed.device))
         found = propose(model, rows, uniform[..., :dim], n_samples=_N_SET_SAMPLES)
-        shares = found.normalised().unflatten(-1, (-1, model.spec.n_sets)).sum(2)
+        weights = found.normalised()
+        shares = weights.reshape(*weights.shape[:2], -1, model.spec.n_sets).sum(2)
         return shares, uniform[..., dim]
 
     def _aligned(self) -> npt.NDArray[np.intp]:
@@ -255,9 +273,7 @@ def _chunks(rows: npt.NDArray[np.intp], size: int) -> list[npt.NDArray[np.intp]]
     return [rows[a : a + size] for a in range(0, len(rows), size)]
 
 
-def draw_cells(
-    model: PatternSetMixtureVAE, z: Tensor, sets: Tensor, uniform: Tensor
-) -> Tensor:
+def draw_cells(model: PatternSetMixtureVAE, z: Tensor, sets: Tensor, uniform: Tensor) -> Tensor:
     """Draw every feature given latents.
 
     Parameters

@@ -46,7 +46,7 @@ class FlatParameters:
             p.grad = self.gradients[span].view(p.shape)
 
     def select(self, prefixes: tuple[str, ...]) -> Tensor:
-        """Indicator, shape (size,), of the parameters whose names start with a prefix."""
+        """Mark, shape (size,), the parameters whose names start with a prefix."""
         chosen = torch.zeros_like(self.member, dtype=torch.bool)
         for name, span in self.spans.items():
             if name.startswith(prefixes):

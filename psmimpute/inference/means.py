@@ -70,7 +70,8 @@ class _RawMean:
         index = low.long()[..., None]
         wide = self.table[:, None, None, None].expand(*eta.shape, _GRID.size)
         left, right = wide.gather(-1, index)[..., 0], wide.gather(-1, index + 1)[..., 0]
-        return left + (place - low) * (right - left)
+        share = place - low
+        return torch.lerp(left, right, share)
 
 
 class MeanEstimator:
@@ -103,9 +104,7 @@ class MeanEstimator:
         self.row_keys, self.seed, self.n_samples = row_keys, seed, n_samples
         layout = model.spec.layout
         self.raw: dict[int, _RawMean] = {}
-        for i, (block, likelihood) in enumerate(
-            zip(layout.blocks, model.likelihoods, strict=True)
-        ):
+        for i, (block, likelihood) in enumerate(zip(layout.blocks, model.likelihoods, strict=True)):
             if isinstance(likelihood, GaussianLikelihood | CountLikelihood):
                 chosen = [inverses[at] for at in layout.order[block.features]]
                 self.raw[i] = _RawMean(
@@ -157,9 +156,7 @@ class MeanEstimator:
         top = total = sums = None
         for skip in range(0, self.n_samples, block):
             n = min(block, self.n_samples - skip)
-            found = propose(
-                model, rows, torch.from_numpy(shift).to(device), n_samples=n, skip=skip
-            )
+            found = propose(model, rows, torch.from_numpy(shift).to(device), n_samples=n, skip=skip)
             new_top = found.log_w.amax((1, 2))
             if top is not None and total is not None and sums is not None:
                 new_top = torch.maximum(top, new_top)
@@ -177,7 +174,7 @@ class MeanEstimator:
         return np.asarray((sums / total[..., None]).mean(0).cpu().double().numpy())
 
     def _expect(self, eta: Tensor) -> Tensor:
-        """Expectation of every feature given its linear predictors, features side by side."""
+        """Expect every feature given its linear predictors, features side by side."""
         parts = []
         model = self.model
         for i, (block, likelihood) in enumerate(
@@ -193,9 +190,7 @@ class MeanEstimator:
                 parts.append(likelihood.level_log_probs(own).exp().flatten(-2))
         return torch.cat(parts, -1) if parts else eta
 
-    def _sort(
-        self, found: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]
-    ) -> Expectations:
+    def _sort(self, found: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]) -> Expectations:
         """Undo the standardisation and take each feature's missing cells."""
         layout = self.model.spec.layout
         numbers: dict[int, npt.NDArray[np.float64]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from tqdm.auto import tqdm
 
@@ -38,6 +39,10 @@ class Progress:
         """
         bar = tqdm(desc=name, total=total, disable=self._disable, leave=False)
         try:
-            yield bar.update
+            yield lambda n: _advance(bar, n)
         finally:
             bar.close()
+
+
+def _advance(bar: tqdm[NoReturn], n: int) -> None:
+    bar.update(n)

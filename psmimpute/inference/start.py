@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from psmimpute.likelihoods.count import CountLikelihood
+from psmimpute.likelihoods.gaussian import GaussianLikelihood
 from psmimpute.likelihoods.ordinal import OrdinalLikelihood
 from psmimpute.model.missingness import SharedParameter
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -85,7 +87,7 @@ def _moments(inputs: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _principal_factors(scores: Array, seen: Array, latent_dim: int) -> tuple[Array, Array]:
-    """Loadings (latent, outputs) and uniquenesses of a pairwise-complete correlation matrix."""
+    """Find loadings (latent, outputs) and uniquenesses of pairwise-complete correlations."""
     pairs = seen.T @ seen
     correlation = (scores.T @ scores) / np.maximum(pairs, 1.0)
     # Shrunk where few rows show both columns; a positive definite repair follows by eigenvalues.
@@ -116,13 +118,14 @@ def _write(
             decoder.loadings[..., part] = (own * sd[part]).float()
             decoder.intercept[..., part] = mean[part].float()
             shrink = 1.0 if block.family == Family.GAUSSIAN else 1 / _LOGISTIC_SD
+            assert isinstance(likelihood, GaussianLikelihood | CountLikelihood)
             likelihood.log_scale[:] = (sd[part] * unique.sqrt() * shrink).log().float()
         else:
             decoder.loadings[..., part] = (own * _LOGISTIC_SD / unique.sqrt()).clamp(-3, 3).float()
 
 
 def _marginals(model: PatternSetMixtureVAE, values: Tensor, observed: Tensor) -> None:
-    """Intercepts of discrete features from their observed proportions."""
+    """Set the intercepts of discrete features from their observed proportions."""
     for block, likelihood in zip(model.spec.layout.blocks, model.likelihoods, strict=True):
         start = block.outputs.start
         for j in range(block.n_features):

@@ -130,18 +130,14 @@ class CommonFit:
         n_folds = self.folds.counts.shape[0]
         model = PatternSetMixtureVAE(spec, n_folds)
         generators = [
-            torch.Generator().manual_seed(
-                stream_seed(self.seed, member=i, purpose=Purpose.START)
-            )
+            torch.Generator().manual_seed(stream_seed(self.seed, member=i, purpose=Purpose.START))
             for i in range(n_folds)
         ]
         start_from_moments(model, self.store, generators)
         model.to(self.store.packed.device)
         if warm is not None:
             copy_shared(warm.trained.model, model, list(range(n_folds)))
-        trainer = Trainer(
-            model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed
-        )
+        trainer = Trainer(model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed)
         trained = trainer.run(self.on_step)
         rows = trainer.judge_rows()[trainer.held_out_weight > 0]
         return _Candidate(spec, trained, rows)
@@ -168,12 +164,13 @@ class TrainingPlans:
 
 
 def plan_training(n_rows: int, fit: FitConfig) -> TrainingPlans:
-    """Steps and samples of each stage for a table of `n_rows` rows."""
-    whole = n_rows <= 2 * fit.batch_rows
+    """Plan the steps and samples of each stage for a table of `n_rows` rows."""
+    batch_rows = fit.rows_of_step(n_rows)
+    whole = n_rows <= 2 * batch_rows
     linear = Plan(200 if whole else 300, 2, every=10 if whole else 20)
-    n_steps = int(np.clip(40 * n_rows / fit.batch_rows, 400, 2500))
+    n_steps = int(np.clip(40 * n_rows / batch_rows, 400, 2500))
     n_samples = (4 if whole else 2) if fit.n_samples == "auto" else fit.n_samples
-    n_members = 120 if whole else 300
+    n_members = 120 if whole else 150 if n_rows < 2_000 else 300
     if fit.max_steps != "auto":
         n_steps, n_members = fit.max_steps, min(n_members, fit.max_steps)
     deep = Plan(n_steps, n_samples, every=max(5, n_steps // 40))
@@ -268,5 +265,7 @@ def _explain(
 def _show(row: dict[str, float | int | bool]) -> str:
     k = row["n_sets"]
     kind = "with networks" if row["networks"] else "linear"
-    gain = "" if np.isnan(row["gain"]) else f", gain {row['gain']:.3f} ± {row['standard_error']:.3f}"
+    gain = (
+        "" if np.isnan(row["gain"]) else f", gain {row['gain']:.3f} ± {row['standard_error']:.3f}"
+    )
     return f"{k} set{'s' if k > 1 else ''} {kind} {row['held_out_loss']:.3f}{gain}"

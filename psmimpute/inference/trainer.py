@@ -115,7 +115,8 @@ class Trainer:
         self.model, self.store, self.fit, self.plan = model, store, fit, plan
         self.device = store.packed.device
         self.n_members, self.n_rows = resamples.counts.shape
-        self.whole = self.n_rows <= 2 * fit.batch_rows
+        self.batch_rows = fit.rows_of_step(self.n_rows)
+        self.whole = self.n_rows <= 2 * self.batch_rows
         self.weights = torch.from_numpy(resamples.counts).float().to(self.device)
         self.total = self.weights.sum(1)
         self.held_out = torch.from_numpy(resamples.held_out).to(self.device)
@@ -143,7 +144,7 @@ class Trainer:
         """Rows of the next step, their weights, and the sum of the weights."""
         if self.whole:
             return self.store.all(), self.weights, self.total
-        size = self.fit.batch_rows
+        size = self.batch_rows
         index = np.empty((self.n_members, size), dtype=np.int64)
         for i, bag in enumerate(self._bags):
             if self._queue[i].size < size:

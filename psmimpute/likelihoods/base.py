@@ -9,6 +9,7 @@ member axis.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -96,3 +97,24 @@ class Likelihood(nn.Module, ABC):
     def penalty(self) -> Tensor | float:
         """Negative log prior of the block's own parameters, shape (n_members,) or 0."""
         return 0.0
+
+
+class DiscreteLikelihood(Likelihood):
+    """Likelihood of features with a finite number of levels."""
+
+    max_levels: int
+
+    @abstractmethod
+    def level_log_probs(self, eta: Tensor) -> Tensor:
+        """Log mass of every level, shape (..., n_features, max_levels), -inf beyond the last."""
+
+
+class LikelihoodBlocks(nn.ModuleList):
+    """The likelihoods of all blocks, in the order of the layout."""
+
+    def __iter__(self) -> Iterator[Likelihood]:
+        return super().__iter__()  # type: ignore[return-value]
+
+    def at(self, index: int) -> Likelihood:
+        """Likelihood of the block at `index`."""
+        return super().__getitem__(index)  # type: ignore[return-value]

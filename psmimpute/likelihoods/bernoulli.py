@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from psmimpute.exceptions import SupportError
-from psmimpute.likelihoods.base import Expansion, Likelihood, Observation
+from psmimpute.likelihoods.base import DiscreteLikelihood, Expansion, Observation
 from psmimpute.table.kinds import Family
 
 
-class BernoulliLikelihood(Likelihood):
+class BernoulliLikelihood(DiscreteLikelihood):
     r"""Logistic model of a feature that is 0 or 1.
 
     .. math:: P(x = 1 \mid \eta) = F(\eta) = 1 / (1 + e^{-\eta})
@@ -25,6 +25,7 @@ class BernoulliLikelihood(Likelihood):
     """
 
     family: ClassVar[Family] = Family.BERNOULLI
+    max_levels = 2
 
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log mass, shape (..., n_features)."""

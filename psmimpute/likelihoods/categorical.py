@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from psmimpute.exceptions import SchemaError, SupportError
-from psmimpute.likelihoods.base import Expansion, Likelihood, Observation
+from psmimpute.likelihoods.base import DiscreteLikelihood, Expansion, Observation
 from psmimpute.table.kinds import Family
 
 
-class CategoricalLikelihood(Likelihood):
+class CategoricalLikelihood(DiscreteLikelihood):
     r"""Softmax over one linear predictor for each level.
 
     .. math:: P(x = j \mid \eta) = e^{\eta_j} / \sum_l e^{\eta_l}
@@ -58,8 +58,13 @@ class CategoricalLikelihood(Likelihood):
 
     def level_log_probs(self, eta: Tensor) -> Tensor:
         """Log mass of every level, shape (..., n_features, max_levels), -inf beyond."""
-        padded = eta[..., self.get_buffer("gather")].unflatten(-1, (self.n_features, -1))
+        padded = self.pad(eta)
         return padded.masked_fill(self.get_buffer("absent"), -torch.inf).log_softmax(-1)
+
+    def pad(self, by_output: Tensor) -> Tensor:
+        """Rearrange (..., n_outputs) to (..., n_features, max_levels); padding is arbitrary."""
+        wide = by_output[..., self.get_buffer("gather")]
+        return wide.reshape(*wide.shape[:-1], self.n_features, self.max_levels)
 
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log mass, shape (..., n_features)."""

@@ -45,7 +45,9 @@ class GaussianLikelihood(Likelihood):
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log density, shape (..., n_features)."""
         scale = self.scale[:, None, None, None]
-        return -0.5 * ((x.value - eta) / scale) ** 2 - scale.log() - _LOG_SQRT_2PI
+        z: Tensor = (x.value - eta) / scale
+        log_density: Tensor = -0.5 * z.square() - scale.log() - _LOG_SQRT_2PI
+        return log_density
 
     def expand(self, eta: Tensor, x: Observation) -> Expansion:
         """Score ``(x - eta) / psi`` and information ``1 / psi``."""

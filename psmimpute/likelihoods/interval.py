@@ -39,5 +39,5 @@ def expand_interval(lower: Tensor, upper: Tensor) -> Expansion:
 
 
 def logistic_quantile(uniform: Tensor) -> Tensor:
-    """Standard logistic quantiles."""
+    """Return standard logistic quantiles."""
     return torch.logit(uniform)

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from psmimpute.exceptions import SchemaError, SupportError
-from psmimpute.likelihoods.base import Expansion, Likelihood, Observation
+from psmimpute.likelihoods.base import DiscreteLikelihood, Expansion, Observation
 from psmimpute.likelihoods.interval import expand_interval, log_mass, logistic_quantile
 from psmimpute.table.kinds import Family
 
 
-class OrdinalLikelihood(Likelihood):
+class OrdinalLikelihood(DiscreteLikelihood):
     r"""Cumulative logit model.
 
     .. math:: P(x \le j \mid \eta) = F(\zeta_j - \eta), \quad

@@ -75,6 +75,6 @@ class ModelConfig:
             raise ConfigError(f"latent_dim must be 'auto' or at least 1, got {self.latent_dim}")
         if (self.hidden_dim != "auto" and self.hidden_dim < 0) or self.n_layers < 1:
             raise ConfigError(
-                f"hidden_dim must be 'auto' or at least 0 and n_layers at least 1, got {self.hidden_dim} "
-                f"and {self.n_layers}"
+                "hidden_dim must be 'auto' or at least 0 and n_layers at least 1, got "
+                f"{self.hidden_dim} and {self.n_layers}"
             )

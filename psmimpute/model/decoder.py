@@ -79,7 +79,7 @@ class Decoder(nn.Module):
         return eta + bent + self.shift
 
     def linear(self, z: Tensor) -> Tensor:
-        """The part b + W'z, axes (members, rows, outputs), z having (members, rows, latent)."""
+        """Return the part b + W'z, shape (members, rows, outputs), at z (members, rows, latent)."""
         return torch.baddbmm(self.intercept, z, self.loadings)
 
     def penalty(self) -> Tensor:

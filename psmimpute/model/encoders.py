@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from psmimpute.likelihoods.base import Likelihood
+from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.model.decoder import Decoder
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.missingness import MissingnessModel
@@ -120,7 +120,7 @@ class Encoder(nn.Module):
         rows: Rows,
         *,
         decoder: Decoder,
-        likelihoods: nn.ModuleList,
+        likelihoods: LikelihoodBlocks,
         prior: PatternSetPrior,
         missingness: MissingnessModel,
     ) -> Posterior:
@@ -144,7 +144,7 @@ class Encoder(nn.Module):
         self,
         rows: Rows,
         decoder: Decoder,
-        likelihoods: nn.ModuleList,
+        likelihoods: LikelihoodBlocks,
         prior: PatternSetPrior,
         missingness: MissingnessModel,
     ) -> tuple[Posterior, Tensor]:
@@ -167,14 +167,13 @@ class Encoder(nn.Module):
         return posterior, centre
 
     def _evidence(
-        self, rows: Rows, centre: Tensor, decoder: Decoder, likelihoods: nn.ModuleList
+        self, rows: Rows, centre: Tensor, decoder: Decoder, likelihoods: LikelihoodBlocks
     ) -> tuple[Tensor, Tensor]:
         """Information and natural target of each output, zero where not observed."""
         eta = decoder.linear(centre)
         latent_part = eta - decoder.intercept
         information, target = torch.zeros_like(eta), torch.zeros_like(eta)
         for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True):
-            assert isinstance(likelihood, Likelihood)
             step = likelihood.expand(eta[..., block.outputs], rows.observation(block))
             seen = rows.observed[..., block.features]
             if block.family == Family.CATEGORICAL:

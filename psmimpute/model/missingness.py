@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from psmimpute.likelihoods.base import Likelihood
+from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood, LikelihoodBlocks
+from psmimpute.likelihoods.categorical import CategoricalLikelihood
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.rows import Rows
 from psmimpute.table.kinds import Family
@@ -42,7 +43,7 @@ class MissingnessModel(nn.Module, ABC):
         Tensor, shape (members, samples or 1, sets, rows), or 0.0
         """
 
-    def log_prob_at(self, rows: Rows, z: Tensor) -> Tensor | float:
+    def log_prob_at(self, rows: Rows, z: Tensor) -> Tensor | float:  # noqa: ARG002
         """Evidence about the set at one z a row, shape (members, sets, rows), or 0.0.
 
         Guides the recognition model; z has the axes (members, rows, latent).
@@ -96,9 +97,7 @@ class SharedParameter(MissingnessModel):
         n_gappy = len(gappy)
         self.intercept = nn.Parameter(torch.zeros(n_members, n_sets, n_gappy))
         self.covariates = nn.Parameter(torch.zeros(n_members, len(complete_inputs), n_gappy))
-        self.latent = (
-            nn.Parameter(torch.zeros(n_members, latent_dim, n_gappy)) if latent else None
-        )
+        self.latent = nn.Parameter(torch.zeros(n_members, latent_dim, n_gappy)) if latent else None
         self.register_buffer("gappy", torch.tensor(gappy, dtype=torch.long), persistent=False)
         self.register_buffer(
             "complete_inputs", torch.tensor(complete_inputs, dtype=torch.long), persistent=False
@@ -151,7 +150,7 @@ class SelfMasking(MissingnessModel):
         Sizes.
     layout : FeatureLayout
         Order of the features.
-    likelihoods : ModuleList
+    likelihoods : LikelihoodBlocks
         Those of the blocks of `layout`.
     gappy : tuple of int
         Columns with gaps.
@@ -163,7 +162,7 @@ class SelfMasking(MissingnessModel):
         n_sets: int,
         *,
         layout: FeatureLayout,
-        likelihoods: nn.ModuleList,
+        likelihoods: LikelihoodBlocks,
         gappy: tuple[int, ...],
     ) -> None:
         super().__init__()
@@ -187,7 +186,7 @@ class SelfMasking(MissingnessModel):
                 continue
             intercept = self.intercept[:, None, :, None, block.features]
             own = eta[..., block.outputs]
-            if block.family in (Family.GAUSSIAN, Family.COUNT):
+            if not isinstance(likelihood, DiscreteLikelihood):
                 slope = self.effect[:, None, :, None, block.outputs]
                 known = F.logsigmoid(
                     intercept + slope * rows.values[:, None, None, :, block.features]
@@ -216,14 +215,12 @@ class SelfMasking(MissingnessModel):
         ]
         return torch.logsumexp(torch.stack(terms), 0)
 
-    def _level_effects(self, outputs: slice, likelihood: Likelihood) -> Tensor:
+    def _level_effects(self, outputs: slice, likelihood: DiscreteLikelihood) -> Tensor:
         """Effects of each level, axes (members, 1, sets, 1, features, levels)."""
         effect = self.effect[:, None, :, None, outputs]
-        if likelihood.family == Family.CATEGORICAL:
-            padded = effect[..., likelihood.get_buffer("gather")]
-            return padded.unflatten(-1, (likelihood.n_features, -1))
-        n_levels = getattr(likelihood, "max_levels", 2)
-        score = torch.linspace(-1.0, 1.0, n_levels, device=effect.device)
+        if isinstance(likelihood, CategoricalLikelihood):
+            return likelihood.pad(effect)
+        score = torch.linspace(-1.0, 1.0, likelihood.max_levels, device=effect.device)
         return effect[..., None] * score
 
     def tilt(self, index: int, eta: Tensor, sets: Tensor, uniform: Tensor) -> Tensor:
@@ -242,12 +239,12 @@ class SelfMasking(MissingnessModel):
         -------
         Tensor, shape (members, rows, features of the block)
         """
-        block, likelihood = self.layout.blocks[index], self._likelihoods[0][index]
+        block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
         carries = self.get_buffer("carries")[block.features]
         pick = sets[..., None].long()
         intercept = self.intercept[..., block.features]
         intercept = intercept.gather(1, pick.expand(-1, -1, intercept.shape[-1]))
-        if block.family in (Family.GAUSSIAN, Family.COUNT):
+        if not isinstance(likelihood, DiscreteLikelihood):
             slope = self.effect[..., block.outputs]
             slope = slope.gather(1, pick.expand(-1, -1, slope.shape[-1]))
             tilted = self._tilted_uniform(likelihood, eta, (intercept, slope), uniform)

@@ -7,6 +7,7 @@ batched matrix product runs all of them.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -65,9 +66,7 @@ class MemberMLP(nn.Module):
     ) -> None:
         super().__init__()
         widths = [n_in, *(hidden_dim,) * n_layers]
-        self.layers = nn.ModuleList(
-            MemberLinear(n_members, i, o) for i, o in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(MemberLinear(n_members, i, o) for i, o in pairwise(widths))
         self.set_offset = (
             nn.Parameter(torch.zeros(n_members, 1, n_sets, 1, hidden_dim)) if n_sets > 1 else None
         )

@@ -11,9 +11,9 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from psmimpute.likelihoods.base import Observation
+from psmimpute.likelihoods.base import LikelihoodBlocks, Observation
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.rows import Rows
 
@@ -37,14 +37,12 @@ class Terms(NamedTuple):
 
 
 def cell_log_probs(
-    rows: Rows, eta: Tensor, layout: FeatureLayout, likelihoods: nn.ModuleList
+    rows: Rows, eta: Tensor, layout: FeatureLayout, likelihoods: LikelihoodBlocks
 ) -> Tensor:
     """Log density of every feature, zero where it was not observed; last axis features."""
     parts = []
     for block, likelihood in zip(layout.blocks, likelihoods, strict=True):
-        x = Observation(
-            *(a[:, None, None] for a in rows.observation(block))
-        )
+        x = Observation(*(a[:, None, None] for a in rows.observation(block)))
         log_p = likelihood.log_prob(eta[..., block.outputs], x)
         parts.append(log_p * rows.observed[:, None, None, :, block.features])
     return torch.cat(parts, -1) if parts else eta

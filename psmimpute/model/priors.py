@@ -63,9 +63,7 @@ class PatternSetPrior(nn.Module):
         log_diagonal = self.log_diagonal.clamp(-3.0, 3.0)
         factor = torch.diag_embed(log_diagonal.exp()) + self.below.tril(-1)
         identity = torch.eye(self.latent_dim, device=factor.device, dtype=factor.dtype)
-        whitener = torch.linalg.solve_triangular(
-            factor, identity.expand_as(factor), upper=False
-        )
+        whitener = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
         precision = whitener.transpose(-1, -2) @ whitener
         return GaussianSets(self.mean, precision, whitener, -2 * log_diagonal.sum(-1))
 

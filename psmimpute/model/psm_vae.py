@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from psmimpute.exceptions import ConfigError
-from psmimpute.likelihoods.base import Likelihood
+from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
 from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.decoder import Decoder
@@ -117,7 +117,7 @@ class PatternSetMixtureVAE(nn.Module):
         config, layout = spec.config, spec.layout
         size = {"latent_dim": spec.latent_dim}
         net = {"hidden_dim": spec.hidden_dim, "n_layers": config.n_layers}
-        self.likelihoods = nn.ModuleList(
+        self.likelihoods = LikelihoodBlocks(
             build_likelihood(block.family, n_members=n_members, n_levels=block.n_levels)
             for block in layout.blocks
         )
@@ -203,7 +203,7 @@ class PatternSetMixtureVAE(nn.Module):
         return Terms(log_joint, self.prior.log_p_sets(), posterior.log_q_sets)
 
     def bound(self, rows: Rows, eps: Tensor) -> Tensor:
-        """The configured bound on log p(x_obs, observed), shape (members, rows)."""
+        """Take the configured bound on log p(x_obs, observed), shape (members, rows)."""
         terms = self.terms(rows, eps)
         return elbo(terms) if self.spec.config.objective == "elbo" else importance_bound(terms)
 
@@ -211,7 +211,6 @@ class PatternSetMixtureVAE(nn.Module):
         """Negative log prior of the parameters that have one, shape (n_members,)."""
         total = self.decoder.penalty() + self.prior.penalty() + self.missingness.penalty()
         for likelihood in self.likelihoods:
-            assert isinstance(likelihood, Likelihood)
             total = total + likelihood.penalty()
         return total
 
@@ -220,7 +219,7 @@ class PatternSetMixtureVAE(nn.Module):
         """Return a model of some of the members, in the order given, without gradients."""
         if members == list(range(self.n_members)):
             return self
-        chosen = PatternSetMixtureVAE(self.spec, len(members)).to(self.pi.device)
+        chosen = PatternSetMixtureVAE(self.spec, len(members)).to(self.get_buffer("pi").device)
         own = dict(self.named_parameters())
         for name, p in chosen.named_parameters():
             p.copy_(own[name][members])

@@ -68,11 +68,13 @@ class RowStore:
     def take(self, index: Tensor) -> Rows:
         """Rows at `index`, which has the axes (rows,) or (members, rows)."""
         rows = self.packed[index]
-        return Rows(*(rows if index.dim() > 1 else rows[None]).split(self.widths, dim=-1))
+        return Rows(
+            *(rows if index.dim() > 1 else rows[None]).split_with_sizes(self.widths, dim=-1)
+        )
 
     def all(self) -> Rows:
         """Every row, leading axis 1."""
-        return Rows(*self.packed[None].split(self.widths, dim=-1))
+        return Rows(*self.packed[None].split_with_sizes(self.widths, dim=-1))
 
 
 def store_rows(table: EncodedTable, layout: FeatureLayout, *, device: torch.device) -> RowStore:
@@ -111,7 +113,7 @@ def store_rows(table: EncodedTable, layout: FeatureLayout, *, device: torch.devi
 
 
 def _network_inputs(values: Tensor, observed: Tensor, layout: FeatureLayout) -> Tensor:
-    """What the encoder reads: about centred, about unit scale, zero where not observed."""
+    """Make what the encoder reads: about centred, about unit scale, zero where not observed."""
     parts = []
     for block in layout.blocks:
         x, seen = values[:, block.features], observed[:, block.features]

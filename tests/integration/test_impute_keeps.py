@@ -1,4 +1,4 @@
-"""What every call keeps: observed cells bit for bit, index, columns, dtypes, levels; no gap left."""
+"""What every call keeps: observed cells bit for bit, index, columns, dtypes; and no gap left."""
 
 from __future__ import annotations
 
