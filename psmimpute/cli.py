@@ -109,10 +109,11 @@ def impute(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Column to leave out; repeat for more.")
     ] = None,
+    max_steps: MaxSteps = None,
 ) -> None:
     """Impute the gaps of a table, and write the data and all imputations below each other."""
     with _one_line_each():
-        _check_format(target)
+        _check_target(target)
         frame = _read(source)
         from psmimpute.imputer import impute as impute_frame
 

@@ -33,7 +33,7 @@ from psmimpute.table.infer import infer_schema
 from psmimpute.table.kinds import ColumnKind, Family
 from psmimpute.table.schema import ColumnSchema, TableSchema
 
-_POOR_ESS_SHARE = 0.05
+_POOR_ESS, _POOR_ESS_SHARE, _SUSPECT_ESS_SHARE = 4.0, 0.05, 0.2
 _POOR_PARETO_K = 0.7
 _TOLERATED_POOR_ROWS = 0.1
 _MOST_IMPUTATIONS = 10_000
@@ -350,7 +350,7 @@ class PSMImputer:
             stacked = np.stack(cells, -1) if cells else np.empty((m, n_missing, 0))
             decoded = decode_column(column, stacked.reshape(m * n_missing, -1))
             values[position] = decoded.reshape(m, n_missing)
-        told = _warn_of_draws(draws, values, self._fit_config.n_draw_samples * self.n_sets_)
+        told = _warn_of_draws(draws, values, self._fit_config.n_draw_samples)
         n_members = fitted.model.n_members
         return MultiplyImputed(
             data=data,
@@ -597,18 +597,19 @@ def _pi_by_column(
 def _warn_of_draws(
     draws: ImputationDraws, values: Mapping[int, object], n_weights: int
 ) -> tuple[str, ...]:
-    ess = draws.ess[np.isfinite(draws.ess)]
-    if not ess.size or not values:
+    known = np.isfinite(draws.ess)
+    if not known.any() or not values:
         return ()
-    poor = (ess < max(2.0, _POOR_ESS_SHARE * n_weights)).mean()
-    tails = draws.pareto_k[~np.isnan(draws.pareto_k)]
-    heavy = (tails > _POOR_PARETO_K).mean() if tails.size else 0.0
-    if max(poor, heavy) <= _TOLERATED_POOR_ROWS:
+    ess, tail = draws.ess[known], draws.pareto_k[known]
+    few = ess < max(_POOR_ESS, _POOR_ESS_SHARE * n_weights)
+    heavy = (tail > _POOR_PARETO_K) & (ess < _SUSPECT_ESS_SHARE * n_weights)
+    poor = float((few | heavy).mean())
+    if poor <= _TOLERATED_POOR_ROWS:
         return ()
     message = (
-        f"importance weights are uneven: {poor:.0%} of the incomplete rows have an effective "
-        f"sample size below {_POOR_ESS_SHARE:.0%} and {heavy:.0%} a Pareto k above "
-        f"{_POOR_PARETO_K}; draw with more samples, FitConfig(n_draw_samples=...)"
+        f"the importance weights of {poor:.0%} of the incomplete rows are uneven (effective sample "
+        f"size below {_POOR_ESS_SHARE:.0%}, or below {_SUSPECT_ESS_SHARE:.0%} with a Pareto k "
+        f"above {_POOR_PARETO_K}): draw with more samples, FitConfig(n_draw_samples=...)"
     )
     warnings.warn(message, LowESSWarning, stacklevel=4)
     return (message,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from psmimpute.random import Purpose, row_uniforms
 
 _MOST_FLOATS = 12_000_000  # of the largest tensor of a batch; bounds memory, not the result
 _N_SET_SAMPLES = 8
+# Rows whose weights come down to fewer samples than this are drawn again from more.
+_LEAST_ESS, _MORE_SAMPLES = 8.0, 8
 _ALIGNMENT_ROWS = 4096
 
 
@@ -166,10 +169,33 @@ class Drawer:
     def _draw_rows(
         self, model: PatternSetMixtureVAE, chunk: npt.NDArray[np.intp], group: range
     ) -> _RowDraws:
+        """Draw rows, and again with more samples where a member's weights are poor."""
+        found = self._sample(model, chunk, group, self.n_samples)
+        poor = found.ess < _LEAST_ESS
+        again = np.flatnonzero(poor.any(0))
+        for part in _chunks(again, max(1, self._batch_rows(len(group)) // _MORE_SAMPLES)):
+            finer = self._sample(model, chunk[part], group, _MORE_SAMPLES * self.n_samples)
+            replaced = poor[:, part]
+            for old, new in zip(found.by_member(), finer.by_member(), strict=True):
+                own = replaced.reshape(replaced.shape + (1,) * (old.ndim - 2))
+                old[:, part] = np.where(own, new, old[:, part])
+            found.tail[part] = np.where(replaced[0], finer.tail, found.tail[part])
+        if self.on_rows is not None:
+            self.on_rows(len(chunk) * len(group))
+        return found
+
+    def _sample(
+        self,
+        model: PatternSetMixtureVAE,
+        chunk: npt.NDArray[np.intp],
+        group: range,
+        n_samples: int,
+    ) -> _RowDraws:
+        """Take (z, r) by sampling importance resampling, then one draw of every cell."""
         dim, n_features = model.spec.latent_dim, self.layout.n_features
         uniform = self._uniforms(chunk, group, dim + 1 + n_features)
         rows = self.store.take(torch.from_numpy(chunk).to(self.store.packed.device))
-        found = propose(model, rows, uniform[..., :dim], n_samples=self.n_samples)
+        found = propose(model, rows, uniform[..., :dim], n_samples=n_samples)
         weights = found.normalised()
         n_sets = model.spec.n_sets
         pick = (weights.cumsum(-1) < uniform[..., dim, None]).sum(-1)
@@ -179,15 +205,12 @@ class Drawer:
         sets = pick % n_sets
         drawn = draw_cells(model, z, sets, uniform[..., dim + 1 :])
         shares = weights.reshape(*weights.shape[:2], -1, n_sets).sum(2)
-        first = weights[0].cpu().double().numpy()
-        if self.on_rows is not None:
-            self.on_rows(len(chunk) * len(group))
         return _RowDraws(
             drawn.cpu().numpy(),
             sets.cpu().numpy(),
             shares.cpu().double().numpy(),
             effective_sample_size(weights).cpu().double().numpy(),
-            pareto_k(first),
+            pareto_k(weights[0].cpu().double().numpy()),
         )
 
     def _draw_sets_of_complete_rows(
@@ -247,13 +270,16 @@ class Drawer:
         return self._alignment
 
 
-@dataclass(frozen=True)
-class _RowDraws:
+class _RowDraws(NamedTuple):
     values: npt.NDArray[np.float32]  # (members, rows, features)
     sets: npt.NDArray[np.int64]  # (members, rows)
     shares: npt.NDArray[np.float64]  # (members, rows, sets)
     ess: npt.NDArray[np.float64]  # (members, rows)
     tail: npt.NDArray[np.float64]  # (rows,)
+
+    def by_member(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return the arrays that have the axes (members, rows, ...)."""
+        return self.values, self.sets, self.shares, self.ess
 
 
 def _record_sets(

@@ -45,9 +45,8 @@ class GaussianLikelihood(Likelihood):
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log density, shape (..., n_features)."""
         scale = self.scale[:, None, None, None]
-        z: Tensor = (x.value - eta) / scale
-        log_density: Tensor = -0.5 * z.square() - scale.log() - _LOG_SQRT_2PI
-        return log_density
+        standardised = (x.value - eta) / scale
+        return torch.mul(standardised.square(), -0.5) - scale.log() - _LOG_SQRT_2PI
 
     def expand(self, eta: Tensor, x: Observation) -> Expansion:
         """Score ``(x - eta) / psi`` and information ``1 / psi``."""

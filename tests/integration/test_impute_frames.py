@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from psmimpute.exceptions import ConstantColumnWarning, PSMWarning, SparseColumnWarning
+from psmimpute.exceptions import ConstantColumnWarning, PSMWarning, SchemaError, SparseColumnWarning
 from psmimpute.imputer import PSMImputer, impute
 from psmimpute.inference.config import FitConfig
 from psmimpute.model.config import ModelConfig
@@ -49,6 +49,17 @@ def test_two_rows(fast):
     with pytest.warns(ConstantColumnWarning, match="'b' has one observed value, 3.0"):
         imp = impute(df, **fast)
     assert [frame["b"].tolist() for frame in imp] == [[3.0, 3.0]] * 2
+
+
+def test_one_row(fast):
+    with pytest.warns(PSMWarning):
+        imp = impute(pd.DataFrame({"a": [1.0], "b": ["u"]}), **fast)
+    assert imp.complete(1).to_dict("list") == {"a": [1.0], "b": ["u"]}
+    with (
+        pytest.warns(ConstantColumnWarning),
+        pytest.raises(SchemaError, match="column 'b' was never observed"),
+    ):
+        impute(pd.DataFrame({"a": [1.0], "b": [np.nan]}), **fast)
 
 
 @pytest.mark.parametrize("missingness", ["shared", "selection"])

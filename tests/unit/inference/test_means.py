@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
@@ -13,10 +14,10 @@ from psmimpute.inference import means
 from psmimpute.inference.means import MeanEstimator
 
 
-def _estimate(exact, *, n_samples, inverse=None, keys=None):
+def _estimate(exact, *, n_samples, inverse=None, keys=None, model=None):
     n_rows, n_columns = exact.x.shape
     return MeanEstimator(
-        exact.model().requires_grad_(False),
+        (model or exact.model()).requires_grad_(False),
         exact.store(),
         inverses=[inverse or (lambda y: y)] * n_columns,
         row_keys=np.arange(n_rows, dtype=np.uint64) if keys is None else keys,
@@ -52,11 +53,20 @@ def test_the_mean_is_taken_on_the_columns_own_scale(linear_gaussian):
         assert_allclose(found[j], expected, rtol=0.02)
 
 
+def _bent(exact):
+    """A model whose decoder is not linear, so that the weights are uneven."""
+    model = exact.model(hidden_dim=8)
+    model.reset([torch.Generator().manual_seed(e) for e in range(exact.n_members)])
+    with torch.no_grad():
+        model.decoder.head.weight.normal_(0, 2, generator=torch.Generator().manual_seed(1))
+    return model
+
+
 def test_blocks_and_rows_of_any_size_give_the_same(linear_gaussian, monkeypatch):
     exact = linear_gaussian()
-    whole = _estimate(exact, n_samples=300).numbers
+    whole = _estimate(exact, n_samples=300, model=_bent(exact)).numbers
     monkeypatch.setattr(means, "_MOST_FLOATS", 2000)
-    pieces = _estimate(exact, n_samples=300).numbers
+    pieces = _estimate(exact, n_samples=300, model=_bent(exact)).numbers
     for j in range(5):
         assert_allclose(pieces[j], whole[j], atol=1e-4)
 
