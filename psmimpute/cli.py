@@ -13,6 +13,7 @@ import pandas as pd
 import typer
 
 from psmimpute.exceptions import ConfigError, PSMError, StorageError, TrainingInterruptedError
+from psmimpute.inference.config import FitConfig
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -25,6 +26,9 @@ app = typer.Typer(
 
 Source = Annotated[Path, typer.Argument(help="CSV or Parquet file.", show_default=False)]
 Imputations = Annotated[int, typer.Option("--m", min=1, help="Number of imputations.")]
+MaxSteps = Annotated[
+    int | None, typer.Option(min=1, help="Most training steps; adapts to the data by default.")
+]
 
 
 class Mechanism(StrEnum):
@@ -72,17 +76,14 @@ def demo(
     m: Imputations = 20,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
     figure: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("demo.png"),
-    max_steps: Annotated[
-        int | None, typer.Option(help="Most training steps; adapts to the data by default.")
-    ] = None,
+    max_steps: MaxSteps = None,
 ) -> None:
     """Impute a real table with gaps, pool a regression, and save a figure."""
     with _one_line_each():
         from psmimpute.demo import run_demo
-        from psmimpute.inference.config import FitConfig
 
-        fit = FitConfig() if max_steps is None else FitConfig(max_steps=max_steps)
-        run_demo(m=m, seed=seed, figure=figure, say=typer.echo, fit=fit)
+        _check_folder(figure)
+        run_demo(m=m, seed=seed, figure=figure, say=typer.echo, fit=_training(max_steps))
 
 
 @app.command()
@@ -113,12 +114,18 @@ def impute(
 ) -> None:
     """Impute the gaps of a table, and write the data and all imputations below each other."""
     with _one_line_each():
-        _check_target(target)
+        _check_format(target)
+        _check_folder(target)
         frame = _read(source)
         from psmimpute.imputer import impute as impute_frame
 
         imp = impute_frame(
-            frame, m, seed=seed, missingness=missingness.value, exclude=exclude or ()
+            frame,
+            m,
+            seed=seed,
+            missingness=missingness.value,
+            exclude=exclude or (),
+            fit=_training(max_steps),
         )
         _write(imp.complete("long", include=True), target)
         typer.echo(f"{m} imputations of {int(imp.where.sum().sum())} cells: {target}")
@@ -140,6 +147,15 @@ def pool(
 
         imp = from_long(_read(source))
         typer.echo(imp.pool(formula, model=getattr(api, model.value)).summary())
+
+
+def _training(max_steps: int | None) -> FitConfig:
+    return FitConfig() if max_steps is None else FitConfig(max_steps=max_steps)
+
+
+def _check_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise StorageError(f"cannot write {path}: there is no folder {path.parent}")
 
 
 def _check_format(path: Path) -> None:

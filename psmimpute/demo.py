@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psmimpute.datasets import load_boys
+from psmimpute.inference.config import FitConfig
 from psmimpute.table.patterns import missing_pattern
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from psmimpute.imputed.multiply_imputed import MultiplyImputed
-    from psmimpute.inference.config import FitConfig
 
 FORMULA = "bmi ~ age + tv + reg"
 
@@ -29,7 +29,7 @@ def run_demo(
     figure: Path,
     say: Say,
     progress: bool | None = None,
-    fit: FitConfig | None = None,
+    fit: FitConfig = FitConfig(),  # noqa: B008  frozen
 ) -> MultiplyImputed:
     """Impute the shipped data on the growth of boys, analyse them, and draw a figure.
 
@@ -48,7 +48,7 @@ def run_demo(
         Receives each piece of text.
     progress : bool, optional
         Whether to show progress bars; by default where the output is a terminal.
-    fit : FitConfig, optional
+    fit : FitConfig
         Training options.
 
     Returns
@@ -88,14 +88,13 @@ def _impute(
     seed: int,
     say: Say,
     progress: bool | None,
-    fit: FitConfig | None,
+    fit: FitConfig,
 ) -> MultiplyImputed:
-    # Here and not at the top: they load torch, and there is something to read by now.
+    # Here and not at the top: it loads torch, and there is something to read by now.
     from psmimpute.imputer import impute
-    from psmimpute.inference.config import FitConfig
 
     started = time.monotonic()
-    imp = impute(boys, m, seed=seed, progress=progress, fit=FitConfig() if fit is None else fit)
+    imp = impute(boys, m, seed=seed, progress=progress, fit=fit)
     say(f"\nImputed {m} times in {time.monotonic() - started:.0f} s. What each column is:\n")
     say(imp.schema.to_frame()[["kind", "n_missing", "reason"]].to_string())
     return imp

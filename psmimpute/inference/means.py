@@ -12,11 +12,10 @@ from scipy.special import logit, ndtri
 from torch import Tensor
 
 from psmimpute.inference.importance import propose
-from psmimpute.likelihoods.bernoulli import BernoulliLikelihood
-from psmimpute.likelihoods.categorical import CategoricalLikelihood
+from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood
 from psmimpute.likelihoods.count import CountLikelihood
 from psmimpute.likelihoods.gaussian import GaussianLikelihood
-from psmimpute.likelihoods.ordinal import OrdinalLikelihood
+from psmimpute.model.missingness import SelfMasking
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
 from psmimpute.random import Purpose, row_uniforms
@@ -57,18 +56,32 @@ class _RawMean:
         table = np.empty((*own.shape, _GRID.size))
         for e, f in np.ndindex(*own.shape):
             table[e, f] = inverses[f](_GRID[:, None] + own[e, f] * noise).mean(1)
+        exact = np.broadcast_to(np.stack([g(_GRID) for g in inverses]), table.shape)
         # Standardised for single precision; undone at the end.
         self.centre = table.mean((0, 2))
         self.spread = np.maximum(table.std((0, 2)), 1e-300)
-        ready = (table - self.centre[:, None]) / self.spread[:, None]
-        self.table = torch.from_numpy(ready.astype(np.float32)).to(scale.device)
+        self.smooth, self.exact = (
+            torch.from_numpy(
+                ((t - self.centre[:, None]) / self.spread[:, None]).astype(np.float32)
+            ).to(scale.device)
+            for t in (table, exact)
+        )
 
     def __call__(self, eta: Tensor) -> Tensor:
+        """Mean over the noise at linear predictors `eta`."""
+        return self._look_up(self.smooth, eta)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """Raw values, standardised, of latent values `x`."""
+        return self._look_up(self.exact, x)
+
+    @staticmethod
+    def _look_up(table: Tensor, eta: Tensor) -> Tensor:
         step = _GRID[1] - _GRID[0]
         place = ((eta - _GRID[0]) / step).clamp(0, _GRID.size - 1.001)
         low = place.floor()
         index = low.long()[..., None]
-        wide = self.table[:, None, None, None].expand(*eta.shape, _GRID.size)
+        wide = table[:, None, None, None].expand(*eta.shape, _GRID.size)
         left, right = wide.gather(-1, index)[..., 0], wide.gather(-1, index + 1)[..., 0]
         share = place - low
         return torch.lerp(left, right, share)
@@ -134,7 +147,7 @@ class MeanEstimator:
 
     def _width(self) -> int:
         widths = (
-            block.n_features * getattr(likelihood, "max_levels", 1)
+            block.n_features * _n_numbers(likelihood)
             for block, likelihood in zip(
                 self.model.spec.layout.blocks, self.model.likelihoods, strict=True
             )
@@ -181,13 +194,14 @@ class MeanEstimator:
             zip(model.spec.layout.blocks, model.likelihoods, strict=True)
         ):
             own = eta[..., block.outputs]
+            tilt = model.missingness if isinstance(model.missingness, SelfMasking) else None
             if i in self.raw:
-                parts.append(self.raw[i](own))
-            elif isinstance(likelihood, BernoulliLikelihood):
-                parts.append(torch.sigmoid(own))
-            else:
-                assert isinstance(likelihood, OrdinalLikelihood | CategoricalLikelihood)
-                parts.append(likelihood.level_log_probs(own).exp().flatten(-2))
+                mean = self.raw[i]
+                parts.append(tilt.tilted_mean(i, own, mean.plain) if tilt else mean(own))
+                continue
+            assert isinstance(likelihood, DiscreteLikelihood)
+            levels = tilt.tilted_levels(i, own) if tilt else likelihood.level_log_probs(own)
+            parts.append(levels.exp().flatten(-2))
         return torch.cat(parts, -1) if parts else eta
 
     def _sort(self, found: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]) -> Expectations:
@@ -199,7 +213,7 @@ class MeanEstimator:
         for i, (block, likelihood) in enumerate(
             zip(layout.blocks, self.model.likelihoods, strict=True)
         ):
-            levels = getattr(likelihood, "max_levels", 1)
+            levels = _n_numbers(likelihood)
             for j in range(block.n_features):
                 feature = layout.order[block.features.start + j]
                 column = layout.columns[block.features.start + j]
@@ -208,8 +222,11 @@ class MeanEstimator:
                 if i in self.raw:
                     raw = self.raw[i]
                     numbers[feature] = own[:, 0] * raw.spread[j] + raw.centre[j]
-                elif levels == 1:
-                    probabilities[feature] = np.column_stack([1 - own[:, 0], own[:, 0]])
                 else:
                     probabilities[feature] = own[:, : block.n_levels[j]]
         return Expectations(numbers, probabilities)
+
+
+def _n_numbers(likelihood: Likelihood) -> int:
+    """Numbers that say what is expected of a feature: one mean, or one share a level."""
+    return likelihood.max_levels if isinstance(likelihood, DiscreteLikelihood) else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -15,11 +16,13 @@ class Progress:
     Parameters
     ----------
     show : bool or None
-        None shows them where standard error is a terminal.
+        None shows them in a notebook and where standard error is a terminal.
     """
 
     def __init__(self, show: bool | None = None) -> None:
-        self._disable = None if show is None else not show
+        if show is None:
+            show = sys.stderr.isatty() or "ipykernel" in sys.modules
+        self._disable = not show
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:

@@ -56,7 +56,8 @@ class GaussianLikelihood(Likelihood):
     def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
         """Draws by inversion of the normal distribution function."""
         scale = self.scale.reshape(self.n_members, *(1,) * (eta.dim() - 2), self.n_features)
-        return eta + scale * torch.special.ndtri(uniform)
+        noise: Tensor = torch.special.ndtri(uniform)
+        return eta + scale * noise
 
     def check_support(self, x: Observation) -> None:
         """Refuse values that are not finite."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -258,6 +259,55 @@ class SelfMasking(MissingnessModel):
         code = (uniform[..., None] > cumulative).sum(-1)
         present = torch.isfinite(log_p).sum(-1) - 1
         return torch.minimum(code, present).to(eta.dtype)
+
+    def tilted_levels(self, index: int, eta: Tensor) -> Tensor:
+        """Log probabilities of the levels given that the cell is missing.
+
+        Parameters
+        ----------
+        index : int
+            Which block; a discrete one.
+        eta : Tensor, shape (members, samples, sets, rows, outputs of the block)
+
+        Returns
+        -------
+        Tensor, shape (members, samples, sets, rows, features, levels)
+        """
+        block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
+        assert isinstance(likelihood, DiscreteLikelihood)
+        intercept = self.intercept[:, None, :, None, block.features]
+        logits = intercept[..., None] + self._level_effects(block.outputs, likelihood)
+        carries = self.get_buffer("carries")[block.features]
+        log_p = likelihood.level_log_probs(eta) + F.logsigmoid(-logits) * carries[:, None]
+        return log_p.log_softmax(-1)
+
+    def tilted_mean(self, index: int, eta: Tensor, raw: Callable[[Tensor], Tensor]) -> Tensor:
+        """Mean of ``raw(x)`` given that the cell is missing, by quadrature.
+
+        Parameters
+        ----------
+        index : int
+            Which block; a continuous one.
+        eta : Tensor, shape (members, samples, sets, rows, outputs of the block)
+        raw : callable
+            From latent values, of the shape of `eta`, to what is averaged.
+
+        Returns
+        -------
+        Tensor, shape (members, samples, sets, rows, features)
+        """
+        block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
+        intercept = self.intercept[:, None, :, None, block.features]
+        carries = self.get_buffer("carries")[block.features]
+        slope = self.effect[:, None, :, None, block.outputs]
+        total, mean = torch.zeros_like(eta), torch.zeros_like(eta)
+        nodes, log_weights = self.get_buffer("nodes"), self.get_buffer("log_weights")
+        for node, log_weight in zip(nodes, log_weights, strict=True):
+            x = likelihood.draw(eta, node.expand_as(eta))
+            log_tilt = F.logsigmoid(-intercept - slope * x) * carries
+            share = (log_tilt + log_weight).exp()
+            total, mean = total + share, mean + share * raw(x)
+        return mean / total
 
     def _tilted_uniform(
         self,

@@ -13,6 +13,7 @@ from scipy import integrate, stats
 from scipy.special import expit, log_expit, log_softmax
 
 from psmimpute.inference.importance import propose
+from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
 from psmimpute.model.layout import lay_out
 from psmimpute.model.missingness import Ignorable, SelfMasking, SharedParameter
@@ -73,7 +74,7 @@ class Masked:
     def __init__(self, gappy, *, nodes=None):
         rng = np.random.default_rng(17)
         self.layout = lay_out(FEATURES, n_columns=N_COLUMNS)
-        self.likelihoods = torch.nn.ModuleList(
+        self.likelihoods = LikelihoodBlocks(
             build_likelihood(block.family, n_members=2, n_levels=block.n_levels)
             for block in self.layout.blocks
         )
