@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -149,18 +151,24 @@ def fit_model(
     if model.hidden_dim == "auto":
         model = replace(model, hidden_dim=_hidden_dim(store.n_rows))
     spec = ModelSpec(layout, gappy, n_sets or 1, missingness, pi, model)
+    with _interruptible(), progress.stage("choosing the structure") as on_step:
+        common = CommonFit(spec, store, fit=fit, seed=seed, on_step=lambda _: on_step(1))
+        structure = common.choose(sets=n_sets)
+    numbers = range(n_members)
+    trained = _train(structure, store, numbers, fit=fit, seed=seed, progress=progress)
+    told = _warn_of_convergence(trained)
+    return FittedModel(trained.model, structure, where, _records(trained, numbers), told)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn an interrupt from the keyboard into an error that says what it means."""
     try:
-        with progress.stage("choosing the structure") as on_step:
-            common = CommonFit(spec, store, fit=fit, seed=seed, on_step=lambda _: on_step(1))
-            structure = common.choose(sets=n_sets)
-        numbers = range(n_members)
-        trained = _train(structure, store, numbers, fit=fit, seed=seed, progress=progress)
+        yield
     except KeyboardInterrupt:
         raise TrainingInterruptedError(
             "training was interrupted from the keyboard; nothing was imputed"
         ) from None
-    told = _warn_of_convergence(trained)
-    return FittedModel(trained.model, structure, where, _records(trained, numbers), told)
 
 
 def _hidden_dim(n_rows: int) -> int:
@@ -177,7 +185,7 @@ def _train(
     progress: Progress,
 ) -> Trained:
     resamples = resample_rows(store.n_rows, members=numbers, seed=seed, resample=fit.resample)
-    with progress.stage(f"training {len(numbers)} members") as on_step:
+    with _interruptible(), progress.stage(f"training {len(numbers)} members") as on_step:
         return train_members(
             structure,
             store,

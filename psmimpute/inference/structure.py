@@ -173,6 +173,7 @@ def plan_training(n_rows: int, fit: FitConfig) -> TrainingPlans:
     n_members = 120 if whole else 150 if n_rows < 2_000 else 300
     if fit.max_steps != "auto":
         n_steps, n_members = fit.max_steps, min(n_members, fit.max_steps)
+        linear = replace(linear, n_steps=min(linear.n_steps, fit.max_steps))
     deep = Plan(n_steps, n_samples, every=max(5, n_steps // 40))
     members = Plan(n_members, 2, every=max(1, n_members // 5), rate=0.5, stop_early=False)
     n_more = max(1, 2 * n_steps // 5)
