@@ -21,7 +21,8 @@ from psmimpute.model.rows import RowStore
 from psmimpute.random import Purpose, row_uniforms
 
 _MOST_FLOATS = 12_000_000
-_GRID = np.linspace(-30.0, 30.0, 2401)
+# Wider, and the exponential of a logarithmic column would swamp single precision.
+_GRID = np.linspace(-10.0, 10.0, 801)
 _N_NODES = 64
 
 Inverse = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
