@@ -12,6 +12,9 @@ from statsmodels.iolib.tableformatting import fmt_2, fmt_params
 if TYPE_CHECKING:
     from psmimpute.pooling.estimates import PooledEstimates
 
+# As statsmodels prints its own head, whose preset has a mark in place of a rule.
+_FACTS = {**fmt_2, "table_dec_above": "=", "table_dec_below": "="}
+
 
 def summarize(results: PooledEstimates, *, alpha: float, title: str | None) -> Summary:
     """Lay pooled results out in three tables: the analysis, the estimates, what was missing.
@@ -62,7 +65,7 @@ def _head(results: PooledEstimates, title: str) -> SimpleTable:
     ]
     rows = [[a, b, f"  {c}", d] for (a, b), (c, d) in zip(left, right, strict=True)]
     return SimpleTable(
-        [row[1:] for row in rows], stubs=[row[0] for row in rows], title=title, txt_fmt=fmt_2
+        [row[1:] for row in rows], stubs=[row[0] for row in rows], title=title, txt_fmt=_FACTS
     )
 
 

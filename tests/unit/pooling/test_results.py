@@ -406,3 +406,11 @@ def test_numbers_pickle_where_fits_do_not(kind):
     assert copy.params["x"] == 1.5
     with pytest.raises(PoolingError, match="analyses were not kept"):
         copy.predict()
+
+
+def test_the_summary_is_ruled_like_those_of_statsmodels(rng):
+    frame = pd.DataFrame({"x": rng.normal(size=30), "y": rng.normal(size=30)})
+    fits = [smf.ols("y ~ x", frame.assign(y=frame.y + rng.normal(size=30))).fit() for _ in "abc"]
+    text = pool(fits).summary().as_text()
+    assert '":' not in text
+    assert set(text.splitlines()[1]) == {"="}
