@@ -38,7 +38,7 @@ boys.psm.flux().round(2)
 # ------
 # Ten imputations, each from its own refit of the model on a bootstrap sample of the boys. Twenty
 # are the default; the limit on training steps only keeps the build of this page short.
-imp = boys.psm.impute(m=10, seed=1, fit=psm.FitConfig(max_steps=150))
+imp = boys.psm.impute(m=10, seed=1, fit=psm.FitConfig(max_steps=100))
 imp
 
 # %%
