@@ -36,8 +36,8 @@ def _likelihood(cutpoints):
 
 
 def _columns(eta, y):
-    value = torch.from_numpy(y)[None, None, None, :, None]
-    return torch.from_numpy(eta)[None, None, None, :, None], Observation(value, value, value)
+    value = torch.tensor(y)[None, None, None, :, None]
+    return torch.tensor(eta)[None, None, None, :, None], Observation(value, value, value)
 
 
 def test_the_log_likelihood_is_that_of_polr(polr):
