@@ -32,10 +32,13 @@ from psmimpute.table.encoding import assign_cells, decode_column, encode
 from psmimpute.table.infer import infer_schema
 from psmimpute.table.kinds import ColumnKind, Family
 from psmimpute.table.schema import ColumnSchema, TableSchema
+from psmimpute.table.transforms import TransformKind
 
 _POOR_ESS, _POOR_ESS_SHARE, _SUSPECT_ESS_SHARE = 4.0, 0.05, 0.2
 _POOR_PARETO_K = 0.7
 _TOLERATED_POOR_ROWS = 0.1
+# Standard deviations by which draws of a logarithmic column may lie beyond the observed ones.
+_BEYOND = 1.5
 _MOST_IMPUTATIONS = 10_000
 _MOST_SETS = 100
 _FRACTIONAL = ("float", "double", "halffloat")  # dtypes that hold the mean of whole numbers
@@ -348,6 +351,9 @@ class PSMImputer:
             where[:, position] = missing[:, j]
             cells = draws.features[slices[j]]
             stacked = np.stack(cells, -1) if cells else np.empty((m, n_missing, 0))
+            if column.transform is not None and column.transform.kind is TransformKind.LOG:
+                low, high = fitted.latent_range[slices[j]][-1]
+                stacked[..., -1] = np.clip(stacked[..., -1], low - _BEYOND, high + _BEYOND)
             decoded = decode_column(column, stacked.reshape(m * n_missing, -1))
             values[position] = decoded.reshape(m, n_missing)
         told = _warn_of_draws(draws, values, self._fit_config.n_draw_samples)
@@ -423,6 +429,7 @@ class PSMImputer:
             fitted.model,
             store,
             inverses=_inverses(self.schema_),
+            limits=fitted.latent_range,
             row_keys=np.arange(len(df), dtype=np.uint64),
             seed=self.seed_,
             n_samples=n_samples,

@@ -36,9 +36,10 @@ boys.psm.flux().round(2)
 # %%
 # Impute
 # ------
-# Ten imputations, each from its own refit of the model on a bootstrap sample of the boys. Twenty
-# are the default; the limit on training steps only keeps the build of this page short.
-imp = boys.psm.impute(m=10, seed=1, fit=psm.FitConfig(max_steps=100))
+# Five imputations, each from its own refit of the model on a bootstrap sample of the boys. Twenty
+# are the default, and the number of pattern sets is chosen by default on rows held out; five, two
+# sets and the limit on training steps only keep the build of this page short.
+imp = boys.psm.impute(m=5, seed=1, n_sets=2, fit=psm.FitConfig(max_steps=60))
 imp
 
 # %%
@@ -55,11 +56,11 @@ imp.plot.density("tv")
 # Which rows lose which values?
 # -----------------------------
 # The model sorts the rows into pattern sets: groups that differ in what they are and in what they
-# lack. It found this number of them helpful on rows that were held out:
-imp.info.n_sets_reason
+# lack. Each row has its probabilities,
+imp.pattern_set_probabilities.head().round(3)
 
 # %%
-# Each row has its probabilities, and each imputation its own draw of the set.
+# and each imputation its own draw of the set. The share of missing cells tells what the sets are:
 imp.plot.pattern_sets()
 
 # %%

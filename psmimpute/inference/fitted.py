@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from psmimpute.exceptions import ConvergenceWarning, TrainingInterruptedError
@@ -39,6 +40,8 @@ class FittedModel:
     history : tuple of dict
         One record for each look at the rows held out: ``member``, ``step``, ``loss``,
         ``oob_loss`` (nats per row).
+    latent_range : ndarray, shape (n_features, 2)
+        Smallest and largest encoded value that was observed of each feature.
     warnings : tuple of str
         What the user was warned of.
     """
@@ -47,6 +50,7 @@ class FittedModel:
     structure: Structure
     device: torch.device
     history: tuple[dict[str, float | int], ...]
+    latent_range: npt.NDArray[np.float64]
     warnings: tuple[str, ...] = ()
 
     @property
@@ -157,7 +161,8 @@ def fit_model(
     numbers = range(n_members)
     trained = _train(structure, store, numbers, fit=fit, seed=seed, progress=progress)
     told = _warn_of_convergence(trained)
-    return FittedModel(trained.model, structure, where, _records(trained, numbers), told)
+    history = _records(trained, numbers)
+    return FittedModel(trained.model, structure, where, history, _range(table), told)
 
 
 @contextmanager
@@ -169,6 +174,13 @@ def _interruptible() -> Iterator[None]:
         raise TrainingInterruptedError(
             "training was interrupted from the keyboard; nothing was imputed"
         ) from None
+
+
+def _range(table: EncodedTable) -> npt.NDArray[np.float64]:
+    """Smallest and largest observed value of each feature, shape (n_features, 2)."""
+    low = np.where(table.observed, table.values, np.inf).min(0)
+    high = np.where(table.observed, table.values, -np.inf).max(0)
+    return np.column_stack([low, high])
 
 
 def _hidden_dim(n_rows: int) -> int:

@@ -99,6 +99,10 @@ class MeanEstimator:
         Rows to impute.
     inverses : list of callable or None
         By feature of the encoded table: from latent to raw values, None for discrete ones.
+    limits : ndarray, shape (n_features, 2)
+        By feature of the encoded table: range to which the linear predictors of continuous ones
+        are clipped. The exponential of a predictor that a network has thrown far beyond the data
+        would outweigh all others in a mean.
     row_keys : ndarray of uint64, shape (n_rows,)
     seed, n_samples : int
         Of the importance samples.
@@ -110,11 +114,14 @@ class MeanEstimator:
         store: RowStore,
         *,
         inverses: list[Inverse | None],
+        limits: npt.NDArray[np.float64],
         row_keys: npt.NDArray[np.uint64],
         seed: int,
         n_samples: int,
     ) -> None:
         self.model, self.store = model, store
+        order = np.array(model.spec.layout.order, dtype=np.intp)
+        self.limits = torch.from_numpy(limits[order].T.astype(np.float32)).to(store.packed.device)
         self.row_keys, self.seed, self.n_samples = row_keys, seed, n_samples
         layout = model.spec.layout
         self.raw: dict[int, _RawMean] = {}
@@ -198,6 +205,8 @@ class MeanEstimator:
             tilt = model.missingness if isinstance(model.missingness, SelfMasking) else None
             if i in self.raw:
                 mean = self.raw[i]
+                low, high = self.limits[:, block.features]
+                own = own.clamp(low, high)
                 parts.append(tilt.tilted_mean(i, own, mean.plain) if tilt else mean(own))
                 continue
             assert isinstance(likelihood, DiscreteLikelihood)

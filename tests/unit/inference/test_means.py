@@ -20,6 +20,7 @@ def _estimate(exact, *, n_samples, inverse=None, keys=None, model=None):
         (model or exact.model()).requires_grad_(False),
         exact.store(),
         inverses=[inverse or (lambda y: y)] * n_columns,
+        limits=np.tile([-np.inf, np.inf], (n_columns, 1)),
         row_keys=np.arange(n_rows, dtype=np.uint64) if keys is None else keys,
         seed=3,
         n_samples=n_samples,
@@ -112,3 +113,19 @@ def test_a_table_without_gaps_has_nothing_to_estimate(linear_gaussian):
     exact = linear_gaussian()
     found = _estimate(exact.with_rows(np.zeros((4, 5))), n_samples=10)
     assert all(a.shape == (0,) for a in found.numbers.values())
+
+
+def test_predictors_are_clipped_to_their_limits(linear_gaussian):
+    exact = linear_gaussian(n_sets=1)
+    n_rows, n_columns = exact.x.shape
+    found = MeanEstimator(
+        exact.model().requires_grad_(False),
+        exact.store(),
+        inverses=[lambda y: y] * n_columns,
+        limits=np.tile([0.25, 0.25], (n_columns, 1)),
+        row_keys=np.arange(n_rows, dtype=np.uint64),
+        seed=3,
+        n_samples=4,
+    ).estimate()
+    for values in found.numbers.values():
+        assert_allclose(values, 0.25, atol=0.02)
