@@ -48,8 +48,9 @@ imp
 imp.complete(1).head()
 
 # %%
-# Imputed values need not look like observed ones: boys who were not assessed are younger. But they
-# should be plausible, and a reason for the difference should come to mind.
+# Imputed values need not look like observed ones: here the boys without a measurement are a year
+# older on average. But they should be plausible, and a reason for the difference should come to
+# mind.
 imp.plot.density("tv")
 
 # %%

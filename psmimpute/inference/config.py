@@ -67,7 +67,17 @@ class FitConfig:
                 raise ConfigError(f"{name} must lie in [0, 10), got {value}")
 
     def rows_of_step(self, n_rows: int) -> int:
-        """Rows of a step for a table of `n_rows` rows."""
+        """Return the rows of a step.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of the table.
+
+        Returns
+        -------
+        int
+        """
         if self.batch_rows != "auto":
             return self.batch_rows
         return 256 if n_rows < 2_000 else 512
