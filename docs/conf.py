@@ -32,7 +32,6 @@ numpydoc_validation_exclude = {
     r"^psmimpute\.[A-Z]\w*$",
     r"\.Plots\.",
     r"PSMImputer\.fit_transform$",
-    r"FitConfig\.rows_of_step$",
 }
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from statsmodels.iolib.summary import Summary
+from statsmodels.iolib.summary2 import Summary as Summary2
 
 from psmimpute.exceptions import PoolingError
 from psmimpute.pooling.align import StackedItems
@@ -189,6 +191,43 @@ class PooledResults(PooledInference):
             Of statsmodels, with ``as_text``, ``as_html``, ``as_latex`` and ``as_csv``.
         """
         return summarize(self, alpha=alpha, title=title)
+
+    def summary2(self, alpha: float = 0.05, *, title: str | None = None) -> Summary2:
+        """Lay the estimates out as the experimental summary of statsmodels does.
+
+        Parameters
+        ----------
+        alpha : float, default 0.05
+            One less the coverage of the intervals.
+        title : str, optional
+            Title in place of the usual one.
+
+        Returns
+        -------
+        Summary
+            Of ``statsmodels.iolib.summary2``.
+        """
+        limits = self.conf_int(alpha)
+        table = pd.DataFrame(
+            {
+                "Coef.": self.params,
+                "Std.Err.": self.bse,
+                "t": self.tvalues,
+                "P>|t|": self.pvalues,
+                f"[{alpha / 2:g}": limits.iloc[:, 0],
+                f"{1 - alpha / 2:g}]": limits.iloc[:, 1],
+            }
+        )
+        summary = Summary2()
+        summary.add_df(table)
+        summary.add_title(title or f"Results: pooled {self.model.name}")
+        return summary
+
+    @property
+    def scale(self) -> float:
+        """Mean of the analyses' `scale`; NaN if they have none, or have been dropped."""
+        scales = [float(getattr(fit, "scale", np.nan)) for fit in self._fits or ()]
+        return float(np.mean(scales)) if scales else float("nan")
 
     def _repr_html_(self) -> str:
         return str(self.summary().as_html())

@@ -414,3 +414,15 @@ def test_the_summary_is_ruled_like_those_of_statsmodels(rng):
     text = pool(fits).summary().as_text()
     assert '":' not in text
     assert set(text.splitlines()[1]) == {"="}
+
+
+def test_the_scale_and_the_second_summary_are_those_of_the_analyses(rng):
+    frame = pd.DataFrame({"x": rng.normal(size=30), "y": rng.normal(size=30)})
+    fits = [smf.ols("y ~ x", frame.assign(y=frame.y + rng.normal(size=30))).fit() for _ in "abc"]
+    pooled = pool(fits)
+    assert_allclose(pooled.scale, np.mean([fit.scale for fit in fits]))
+    table = pooled.summary2().tables[0]
+    assert list(table.columns) == ["Coef.", "Std.Err.", "t", "P>|t|", "[0.025", "0.975]"]
+    assert list(table.index) == ["Intercept", "x"]
+    pooled.remove_data()
+    assert np.isnan(pooled.scale)
