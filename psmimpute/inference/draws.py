@@ -19,7 +19,7 @@ from psmimpute.model.rows import RowStore
 from psmimpute.random import Purpose, row_uniforms
 
 _MOST_FLOATS = 12_000_000  # of the largest tensor of a batch; bounds memory, not the result
-_N_SET_SAMPLES = 8
+_N_SET_SAMPLES = 4
 # Rows whose weights come down to fewer samples than this are drawn again from more.
 _LEAST_ESS, _MORE_SAMPLES = 8.0, 8
 _ALIGNMENT_ROWS = 4096
@@ -171,15 +171,18 @@ class Drawer:
     ) -> _RowDraws:
         """Draw rows, and again with more samples where a member's weights are poor."""
         found = self._sample(model, chunk, group, self.n_samples)
-        poor = found.ess < _LEAST_ESS
-        again = np.flatnonzero(poor.any(0))
-        for part in _chunks(again, max(1, self._batch_rows(len(group)) // _MORE_SAMPLES)):
-            finer = self._sample(model, chunk[part], group, _MORE_SAMPLES * self.n_samples)
-            replaced = poor[:, part]
-            for old, new in zip(found.by_member(), finer.by_member(), strict=True):
-                own = replaced.reshape(replaced.shape + (1,) * (old.ndim - 2))
-                old[:, part] = np.where(own, new, old[:, part])
-            found.tail[part] = np.where(replaced[0], finer.tail, found.tail[part])
+        size = max(1, self._batch_rows(1) // _MORE_SAMPLES)
+        for e, imputation in enumerate(group):
+            poor = np.flatnonzero(found.ess[e] < _LEAST_ESS)
+            one = range(imputation, imputation + 1)
+            for part in _chunks(poor, size):
+                finer = self._sample(
+                    model.subset([e]), chunk[part], one, _MORE_SAMPLES * self.n_samples
+                )
+                for old, new in zip(found.by_member(), finer.by_member(), strict=True):
+                    old[e, part] = new[0]
+                if e == 0:
+                    found.tail[part] = finer.tail
         if self.on_rows is not None:
             self.on_rows(len(chunk) * len(group))
         return found

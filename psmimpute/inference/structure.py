@@ -17,6 +17,7 @@ from psmimpute.inference.config import FitConfig
 from psmimpute.inference.members import Resamples, fold_rows
 from psmimpute.inference.start import start_from_moments
 from psmimpute.inference.trainer import Plan, Trained, Trainer
+from psmimpute.model.encoders import SMOOTHED_DIM
 from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
 from psmimpute.random import Purpose, stream_seed
@@ -29,6 +30,7 @@ _N_FOLDS = 2
 _N_ERRORS = 2.0
 _LEAST_GAIN = 0.01  # nats per row; stopping early on the rows that judge is worth about .005
 _N_MEMBER_LINEAR_STEPS = 120
+_N_LINEAR_SAMPLES = 2
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class CommonFit:
         n_rows = store.n_rows
         self.many = n_rows > _MANY_ROWS
         self.folds = fold_rows(n_rows, n_folds=1 if self.many else _N_FOLDS, seed=self.seed)
-        self.plans = plan_training(n_rows, fit)
+        self.plans = plan_training(n_rows, spec.latent_dim, fit)
         self.candidates = _MORE_CANDIDATES if self.many else _CANDIDATE_SETS
 
     def choose(self, *, sets: int | None) -> Structure:
@@ -163,19 +165,27 @@ class TrainingPlans:
     members: Plan
 
 
-def plan_training(n_rows: int, fit: FitConfig) -> TrainingPlans:
-    """Plan the steps and samples of each stage for a table of `n_rows` rows."""
+def plan_training(n_rows: int, latent_dim: int, fit: FitConfig) -> TrainingPlans:
+    """Plan the steps and samples of each stage for a table of `n_rows` rows.
+
+    Where z has few dimensions a bent decoder bends the posterior visibly, and more samples
+    keep the bound from straightening the decoder.
+    """
     batch_rows = fit.rows_of_step(n_rows)
     whole = n_rows <= 2 * batch_rows
-    linear = Plan(200 if whole else 300, 2, every=10 if whole else 20)
+    linear = Plan(200 if whole else 300, _N_LINEAR_SAMPLES, every=10 if whole else 20)
     n_steps = int(np.clip(40 * n_rows / batch_rows, 400, 2500))
-    n_samples = (4 if whole else 2) if fit.n_samples == "auto" else fit.n_samples
+    n_samples, n_fine = (4, 2) if whole else (2, 2)
+    if latent_dim <= SMOOTHED_DIM:
+        n_samples, n_fine = 2 * n_samples, n_samples
+    if fit.n_samples != "auto":
+        n_samples = n_fine = fit.n_samples
     n_members = 120 if whole else 150 if n_rows < 2_000 else 300
     if fit.max_steps != "auto":
         n_steps, n_members = fit.max_steps, min(n_members, fit.max_steps)
         linear = replace(linear, n_steps=min(linear.n_steps, fit.max_steps))
     deep = Plan(n_steps, n_samples, every=max(5, n_steps // 40))
-    members = Plan(n_members, 2, every=max(1, n_members // 5), rate=0.5, stop_early=False)
+    members = Plan(n_members, n_fine, every=max(1, n_members // 5), rate=0.5, stop_early=False)
     n_more = max(1, 2 * n_steps // 5)
     more_sets = replace(deep, n_steps=n_more, every=max(5, n_more // 20))
     return TrainingPlans(linear, deep, more_sets, members)
@@ -199,9 +209,10 @@ def train_members(
     model = PatternSetMixtureVAE(structure.spec, n_members).to(store.packed.device)
     n_starts = structure.start.n_members
     copy_shared(structure.start, model, [(first + i) % n_starts for i in range(n_members)])
-    plan = plan_training(store.n_rows, fit).members
+    plan = plan_training(store.n_rows, structure.spec.latent_dim, fit).members
     if structure.spec.hidden_dim == 0:
-        plan = replace(plan, n_steps=min(plan.n_steps, _N_MEMBER_LINEAR_STEPS))
+        n_steps = min(plan.n_steps, _N_MEMBER_LINEAR_STEPS)
+        plan = replace(plan, n_steps=n_steps, n_samples=_N_LINEAR_SAMPLES)
     trainer = Trainer(model, store, resamples, fit=fit, plan=plan, seed=seed, first=first)
     return trainer.run(on_step)
 

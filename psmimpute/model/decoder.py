@@ -58,17 +58,19 @@ class Decoder(nn.Module):
         self.shift = nn.Parameter(torch.zeros(shape)) if separate else None
         self.slope = nn.Parameter(torch.zeros_like(self.loadings)) if separate else None
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, set_shares: Tensor | None = None) -> Tensor:
         """Linear predictors of x_obs, shape (members, samples, sets, rows, outputs).
 
         Parameters
         ----------
         z : Tensor, shape (members, samples, sets, rows, latent)
+        set_shares : Tensor, shape (members, rows, sets), optional
+            Weights of the sets, for latents that have one set's axis for all of them.
         """
         flat = z.flatten(1, -2)
         eta = torch.baddbmm(self.intercept, flat, self.loadings)
         if self.trunk is not None and self.head is not None:
-            eta = eta + self.head(self.trunk(z).flatten(1, -2))
+            eta = eta + self.head(self.trunk(z, set_shares).flatten(1, -2))
         return eta.reshape(*z.shape[:-1], -1)
 
     def missing(self, z: Tensor, eta: Tensor) -> Tensor:

@@ -8,11 +8,19 @@ the columns is Gaussian with precision
 over the observed outputs j, h_j their information, and the posterior of r follows from the
 normalising constants. Columns of other families enter by a Newton step: the score and the
 information of the cell's log likelihood at an expansion point, which for Gaussian columns is
-exact wherever it is taken. A missing cell contributes nothing. A network adds corrections
-that start at zero.
+exact wherever it is taken. A missing cell contributes nothing. Where a network bends the
+decoder and z has few dimensions, the step is repeated about the straight line that fits the
+bent decoder best where z is likely to lie (statistical linearisation, [1]_). A network adds
+corrections that start at zero.
 
 The base is held fixed while the decoder's gradient is taken: by Fisher's identity the
 gradient of a bound that is tight does not need the derivative of the posterior.
+
+References
+----------
+.. [1] Garcia-Fernandez, A. F., Svensson, L., Morelande, M. R. and Sarkka, S. (2015). Posterior
+   linearization filter: principles and implementation using sigma points. IEEE Transactions
+   on Signal Processing 63(20), 5561-5573.
 """
 
 from __future__ import annotations
@@ -35,6 +43,11 @@ from psmimpute.table.kinds import Family
 
 _LOG_2PI = math.log(2 * math.pi)
 _LARGEST_LOG_STRETCH = 2.0
+# Up to so many latents the posterior is taken about the line that fits the bent decoder best:
+# it costs 2 * latent_dim + 1 passes of the decoder a row. With more, the network learns it.
+SMOOTHED_DIM = 6
+# Standard deviations over which the decoder's slopes are taken.
+_REACH = 1.0
 
 
 class Posterior(NamedTuple):
@@ -47,6 +60,8 @@ class Posterior(NamedTuple):
     root : Tensor, shape (members, sets, rows, latent, latent)
         ``eps @ root`` has the covariance of z for standard normal `eps`.
     log_det_precision : Tensor, shape (members, sets, rows)
+    lower : Tensor, shape (members, sets, rows, latent, latent)
+        Inverse of `root`: the lower Cholesky factor of the precision.
     log_stretch : Tensor, shape (members, 1, rows, latent) or None
         Network's correction of the scale of each coordinate of z.
     """
@@ -55,6 +70,7 @@ class Posterior(NamedTuple):
     mean: Tensor
     root: Tensor
     log_det_precision: Tensor
+    lower: Tensor
     log_stretch: Tensor | None
 
     def sample(self, eps: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,25 +169,74 @@ class Encoder(nn.Module):
         log_rho = prior.log_p_sets()[:, 0]
         centre = torch.einsum("esu,esl->el", log_rho.exp(), prior.mean)
         centre = centre[:, None].expand(-1, n_rows, -1)
-        exact = all(block.family == Family.GAUSSIAN for block in self.layout.blocks)
         sets = prior.components()
-        if not exact:
-            information, target = self._evidence(rows, centre, decoder, likelihoods)
-            pooled = _pool_sets(sets, log_rho[..., 0].exp())
-            first = _combine(information, target, decoder.loadings, pooled, 0.0)
-            centre = first.mean[:, 0]
-        information, target = self._evidence(rows, centre, decoder, likelihoods)
-        prior_and_mask = log_rho + missingness.log_prob_at(rows, centre)
-        posterior = _combine(information, target, decoder.loadings, sets, prior_and_mask)
-        centre = torch.einsum("esb,esbl->ebl", posterior.log_q_sets[:, 0].exp(), posterior.mean)
-        return posterior, centre
+        gaussian = all(block.family == Family.GAUSSIAN for block in self.layout.blocks)
+        bends = decoder.trunk is not None and self.latent_dim <= SMOOTHED_DIM
+        if not gaussian or (bends and self.n_sets > 1):
+            evidence = self._linear_evidence(rows, centre, decoder, likelihoods)
+            pooled = _combine(evidence, _pool_sets(sets, log_rho[..., 0].exp()), 0.0)
+            centre = pooled.mean[:, 0]
+        log_prior = log_rho + missingness.log_prob_at(rows, centre)
+        evidence = self._linear_evidence(rows, centre, decoder, likelihoods)
+        posterior = _combine(evidence, sets, log_prior)
+        if bends:
+            shares = posterior.log_q_sets[:, 0].exp().transpose(1, 2)
+            about = posterior if self.n_sets == 1 else pooled
+            evidence = self._smoothed_evidence(rows, about, shares, decoder, likelihoods)
+            posterior = _combine(evidence, sets, log_prior)
+        shares = posterior.log_q_sets[:, 0].exp()
+        return posterior, torch.einsum("esb,esbl->ebl", shares, posterior.mean)
 
-    def _evidence(
+    def _linear_evidence(
         self, rows: Rows, centre: Tensor, decoder: Decoder, likelihoods: LikelihoodBlocks
-    ) -> tuple[Tensor, Tensor]:
-        """Information and natural target of each output, zero where not observed."""
+    ) -> _Evidence:
+        """Evidence under the decoder's linear part, expanded at `centre`."""
         eta = decoder.linear(centre)
-        latent_part = eta - decoder.intercept
+        step = self._expand(rows, eta, eta - decoder.intercept, likelihoods)
+        return _shared_evidence(step, decoder.loadings)
+
+    def _smoothed_evidence(
+        self,
+        rows: Rows,
+        pooled: Posterior,
+        set_shares: Tensor,
+        decoder: Decoder,
+        likelihoods: LikelihoodBlocks,
+    ) -> _Evidence:
+        """Evidence under the line that fits the bent decoder best where z is likely to lie.
+
+        Central differences over one posterior standard deviation in each direction give the
+        slopes, second differences the decoder's departure from them: it counts as noise.
+        """
+        latent = pooled.mean.shape[-1]
+        root = pooled.root[:, 0].transpose(1, 2)  # (members, directions, rows, latent)
+        offsets = _REACH * torch.cat([torch.zeros_like(root[:, :1]), root, -root], 1)
+        points = (pooled.mean + offsets)[:, :, None]
+        eta = decoder(points, set_shares)[:, :, 0]
+        middle, above, below = eta.split([1, latent, latent], 1)
+        slopes = (above - below) / (2 * _REACH)
+        bend = (above + below - 2 * middle) / _REACH**2
+        middle = (middle + 0.5 * bend.sum(1, keepdim=True))[:, 0]
+        # From the directions to the coordinates of z.
+        slopes = torch.matmul(pooled.lower[:, 0], slopes.transpose(1, 2)).transpose(1, 2)
+        latent_part = torch.einsum("ebl,elbo->ebo", pooled.mean[:, 0], slopes)
+        excess = 0.5 * (bend * bend).sum(1)
+        return _row_evidence(self._expand(rows, middle, latent_part, likelihoods, excess), slopes)
+
+    def _expand(
+        self,
+        rows: Rows,
+        eta: Tensor,
+        latent_part: Tensor,
+        likelihoods: LikelihoodBlocks,
+        excess: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Information and natural target of each output, zero where not observed.
+
+        `eta` are the linear predictors at the point of expansion, `latent_part` their slopes
+        times that point, `excess` a variance to add to that of the cell; all have the axes
+        (members, rows, outputs).
+        """
         information, target = torch.zeros_like(eta), torch.zeros_like(eta)
         for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True):
             step = likelihood.expand(eta[..., block.outputs], rows.observation(block))
@@ -181,6 +246,9 @@ class Encoder(nn.Module):
             information[..., block.outputs] = step.information * seen
             centred = step.information * latent_part[..., block.outputs] + step.score
             target[..., block.outputs] = centred * seen
+        if excess is not None:
+            share = 1 / (1 + information * excess)
+            information, target = information * share, target * share
         return information, target
 
 
@@ -192,24 +260,44 @@ def _pool_sets(sets: GaussianSets, share: Tensor) -> GaussianSets:
     return GaussianSets(mean, precision, precision, log_det)
 
 
-def _combine(
-    information: Tensor,
-    target: Tensor,
-    loadings: Tensor,
-    parts: GaussianSets,
-    log_prior: Tensor | float,
-) -> Posterior:
-    """Bayes' rule for Gaussian pseudo-observations, batch last for :func:`factor`."""
+class _Evidence(NamedTuple):
+    """Gaussian evidence of the observed cells about z, batch axes (members, rows) last."""
+
+    precision: Tensor  # (latent, latent, members, rows); only the lower triangle is read
+    natural: Tensor  # (latent, members, rows)
+
+
+def _shared_evidence(step: tuple[Tensor, Tensor], loadings: Tensor) -> _Evidence:
+    """Evidence where all rows of a member have the same slopes (members, latent, outputs)."""
+    information, target = (a.transpose(1, 2) for a in step)
     members, latent, _ = loadings.shape
-    n_rows, sets = information.shape[1], parts.mean.shape[1]
     outer = (loadings[:, :, None] * loadings[:, None]).flatten(1, 2)
-    data = torch.bmm(outer, information.transpose(1, 2))
-    shift = torch.bmm(loadings, target.transpose(1, 2))
+    precision = torch.bmm(outer, information).reshape(members, latent, latent, -1)
+    natural = torch.bmm(loadings, target)
+    return _Evidence(precision.permute(1, 2, 0, 3), natural.transpose(0, 1))
+
+
+def _row_evidence(step: tuple[Tensor, Tensor], slopes: Tensor) -> _Evidence:
+    """Evidence where each row has its own slopes (members, latent, rows, outputs)."""
+    information, target = step
+    latent = slopes.shape[1]
+    precision = slopes.new_zeros(latent, latent, *information.shape[:2])
+    weighted = slopes * information[:, None]
+    for i in range(latent):
+        products = weighted[:, i, None] * slopes[:, : i + 1]
+        precision[i, : i + 1] = products.sum(-1).transpose(0, 1)
+    natural = (slopes * target[:, None]).sum(-1)
+    return _Evidence(precision, natural.transpose(0, 1))
+
+
+def _combine(evidence: _Evidence, parts: GaussianSets, log_prior: Tensor | float) -> Posterior:
+    """Bayes' rule for Gaussian pseudo-observations, batch last for :func:`factor`."""
+    latent, members, n_rows = evidence.natural.shape
+    sets = parts.mean.shape[1]
     pull = torch.einsum("eslm,esm->esl", parts.precision, parts.mean)
-    precision = data.reshape(members, 1, latent, latent, n_rows) + parts.precision[..., None]
-    natural = shift[:, None] + pull[..., None]
-    precision = precision.permute(2, 3, 0, 1, 4).contiguous()
-    natural = natural.permute(2, 0, 1, 3)
+    prior_precision = parts.precision.permute(2, 3, 0, 1)[..., None]
+    precision = evidence.precision[:, :, :, None] + prior_precision
+    natural = evidence.natural[:, :, None] + pull.permute(2, 0, 1)[..., None]
     fact = factor(precision.reshape(latent, latent, -1))
     inverse = fact.inverse.reshape(latent, latent, members, sets, n_rows)
     white = (inverse * natural[None]).sum(1)
@@ -223,5 +311,6 @@ def _combine(
         mean=mean.permute(1, 2, 3, 0).contiguous(),
         root=inverse.permute(2, 3, 4, 0, 1).contiguous(),
         log_det_precision=log_det,
+        lower=fact.lower.reshape(inverse.shape).permute(2, 3, 4, 0, 1),
         log_stretch=None,
     )

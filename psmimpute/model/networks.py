@@ -71,12 +71,19 @@ class MemberMLP(nn.Module):
             nn.Parameter(torch.zeros(n_members, 1, n_sets, 1, hidden_dim)) if n_sets > 1 else None
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (members, ..., n_in) to (members, ..., hidden_dim)."""
+    def forward(self, x: Tensor, set_shares: Tensor | None = None) -> Tensor:
+        """Map (members, ..., n_in) to (members, ..., hidden_dim).
+
+        The axis before the rows is that of the sets; where it is 1, `set_shares`, shape
+        (members, rows, sets), are the weights of the sets' offsets.
+        """
         shape = x.shape
         h = self.layers[0](x.reshape(shape[0], -1, shape[-1]))
         if self.set_offset is not None:
-            h = (h.reshape(*h.shape[:1], *shape[1:-1], -1) + self.set_offset).flatten(1, -2)
+            offset: Tensor = self.set_offset
+            if set_shares is not None:
+                offset = torch.bmm(set_shares, offset[:, 0, :, 0])[:, None, None]
+            h = (h.reshape(*h.shape[:1], *shape[1:-1], -1) + offset).flatten(1, -2)
         h = F.silu(h)
         for layer in list(self.layers)[1:]:
             h = F.silu(layer(h))

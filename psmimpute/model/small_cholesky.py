@@ -19,12 +19,15 @@ class Factor(NamedTuple):
 
     Attributes
     ----------
+    lower : Tensor, shape (q, q, batch)
+        The lower factor.
     inverse : Tensor, shape (q, q, batch)
         Inverse of the lower factor.
     log_det : Tensor, shape (batch,)
         Log determinant of the matrix.
     """
 
+    lower: Tensor
     inverse: Tensor
     log_det: Tensor
 
@@ -50,9 +53,11 @@ def factor(matrix: Tensor) -> Factor:
         root = pivot.rsqrt()
         inverse[j, :j] *= root
         inverse[j, j] = root
-        below = matrix[j + 1 :, j] * root
+        below = matrix[j + 1 :, j].mul_(root)
+        matrix[j, j] = pivot * root
+        matrix[j, j + 1 :] = 0.0
         for i in range(q - j - 1):
             # Row j + 1 + i of the lower triangle of what is left to factor.
             matrix[j + 1 + i, j + 1 : j + 2 + i].addcmul_(below[i], below[: i + 1], value=-1.0)
         inverse[j + 1 :, : j + 1].addcmul_(below[:, None], inverse[j, : j + 1], value=-1.0)
-    return Factor(inverse, log_det)
+    return Factor(matrix, inverse, log_det)

@@ -201,7 +201,7 @@ def test_a_number_of_sets_asked_for_is_kept(linear_gaussian, rng):
 @pytest.mark.parametrize("max_steps", [1, 2, 7, 1000])
 @pytest.mark.parametrize("n_rows", [2, 500, 50_000])
 def test_every_plan_takes_at_least_one_step_and_one_look(max_steps, n_rows):
-    plans = plan_training(n_rows, FitConfig(max_steps=max_steps))
+    plans = plan_training(n_rows, 4, FitConfig(max_steps=max_steps))
     for plan in (plans.linear, plans.deep, plans.more_sets, plans.members):
         assert plan.n_steps >= 1
         assert plan.every >= 1

@@ -6,6 +6,8 @@ agree to 1e-4.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,7 @@ def test_the_elbo_is_below_the_importance_bound_once_the_decoder_bends(exact):
     model, rows = exact.model(hidden_dim=4), exact.store().all()
     model.reset([torch.Generator().manual_seed(e) for e in range(exact.n_members)])
     model.decoder.head.weight.normal_(generator=torch.Generator().manual_seed(1))
+    model.decoder.head.weight.mul_(2)
     terms = model.terms(rows, _noise(len(exact.x), 6, 2))
     assert bool((elbo(terms) < importance_bound(terms) + 1e-5).all())
     assert (importance_bound(terms) - elbo(terms)).mean().item() > 0.01
@@ -165,3 +168,21 @@ def test_a_subset_of_the_members_is_a_model_of_its_own(exact):
     other = model.subset([1]).bound(rows, eps[1:])
     torch.testing.assert_close(other, both[1:], atol=1e-5, rtol=1e-5)
     assert model.subset([0, 1]) is model
+
+
+@torch.no_grad()
+def test_the_posterior_follows_a_decoder_that_bends(exact, monkeypatch):
+    model, rows = exact.model(hidden_dim=4), exact.store().all()
+    model.reset([torch.Generator().manual_seed(e) for e in range(exact.n_members)])
+    model.decoder.head.weight.normal_(generator=torch.Generator().manual_seed(1))
+    noise = _noise(len(exact.x), 64, 2)
+
+    def spread():
+        terms = model.terms(rows, noise)
+        log_w = terms.log_joint + terms.log_p_sets
+        gap = log_w.logsumexp((1, 2)) - math.log(64) - log_w.logsumexp(2).mean(1)
+        return gap.mean().item()
+
+    smoothed = spread()
+    monkeypatch.setattr("psmimpute.model.encoders.SMOOTHED_DIM", 0)
+    assert smoothed < 0.3 * spread()
