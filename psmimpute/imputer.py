@@ -266,6 +266,12 @@ class PSMImputer:
             _check_whole("n_sets", self.n_sets, 1, _MOST_SETS, or_else="'auto' or ")
         if self.seed is not None:
             _check_whole("seed", self.seed, 0, 2**64 - 1)
+        for name, given, kind in (
+            ("model", self.model, ModelConfig),
+            ("fit", self._fit_config, FitConfig),
+        ):
+            if not isinstance(given, kind):
+                raise ConfigError(f"{name} must be a {kind.__name__}(...), got {given!r}")
 
     def _check_fitted(self) -> FittedModel:
         if not hasattr(self, "fitted_"):

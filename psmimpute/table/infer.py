@@ -99,7 +99,7 @@ def _check_names(option: str, given: Iterable[Hashable], names: list[Hashable]) 
 
 
 def _checked_exclude(exclude: Iterable[Hashable], names: list[Hashable]) -> list[Hashable]:
-    if isinstance(exclude, (str, bytes)):
+    if isinstance(exclude, (str, bytes)) or not isinstance(exclude, Iterable):
         raise SchemaError(f"exclude={exclude!r} is one name: give a list, exclude=[{exclude!r}]")
     given = list(exclude)
     _check_names("exclude", given, names)
