@@ -53,6 +53,12 @@ def _a2(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, _gaps(frame, rng, x1=expit(-0.45 + frame.x2), y=expit(-1 + frame.x2))
 
 
+def _a2_much(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A2 with 60 % of x1 and of y missing."""
+    frame = _base(rng, n)
+    return frame, _gaps(frame, rng, x1=expit(0.48 + frame.x2), y=expit(0.48 + frame.x2))
+
+
 def _a3(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     frame = _base(rng, n)
     return frame, _gaps(frame, rng, x1=expit(-1 + 2 * frame.x1))
@@ -123,6 +129,7 @@ _TRUTH = {"Intercept": 1.0, "x1": 1.0, "x2": -0.5, "mean_x1": 0.0, "mean_y": 1.0
 DESIGNS = {
     "A1": Design(_a1, _OLS, _TRUTH),
     "A2": Design(_a2, _OLS, _TRUTH),
+    "A2-60": Design(_a2_much, _OLS, _TRUTH),
     "A3": Design(_a3, _OLS, _TRUTH),
     "B": Design(
         _b,
