@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from psmimpute.imputed.diagnostics import Diagnostics
     from psmimpute.imputed.from_long import from_long
     from psmimpute.imputed.multiply_imputed import ImputationInfo, MultiplyImputed
+    from psmimpute.imputed.pi_sensitivity import PiSensitivity, pi_sensitivity
     from psmimpute.imputed.report import Report
     from psmimpute.imputed.sensitivity import TippingPoint, tipping_point
     from psmimpute.imputer import PSMImputer, impute
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from psmimpute.table.ampute import AmputationPattern, ampute
     from psmimpute.table.infer import infer_schema
     from psmimpute.table.kinds import ColumnKind
+    from psmimpute.table.mcar import LittleTest, little_test
     from psmimpute.table.patterns import (
         MissingPairs,
         complete_cases,
@@ -70,10 +72,12 @@ __all__ = [
     "FitConfig",
     "ImputationInfo",
     "JointTest",
+    "LittleTest",
     "MissingPairs",
     "ModelConfig",
     "MultiplyImputed",
     "PSMImputer",
+    "PiSensitivity",
     "PoolItem",
     "PooledPrediction",
     "PooledResults",
@@ -94,10 +98,12 @@ __all__ = [
     "ibind",
     "impute",
     "infer_schema",
+    "little_test",
     "load_boys",
     "load_nhanes2",
     "missing_pairs",
     "missing_pattern",
+    "pi_sensitivity",
     "pool",
     "pool_auc",
     "pool_chi_square",
@@ -126,6 +132,7 @@ _HOMES = {
     "imputed.diagnostics": ("Diagnostics",),
     "imputed.from_long": ("from_long",),
     "imputed.multiply_imputed": ("ImputationInfo", "MultiplyImputed"),
+    "imputed.pi_sensitivity": ("PiSensitivity", "pi_sensitivity"),
     "imputed.report": ("Report",),
     "imputed.sensitivity": ("TippingPoint", "tipping_point"),
     "imputer": ("PSMImputer", "impute"),
@@ -156,6 +163,7 @@ _HOMES = {
     "table.ampute": ("AmputationPattern", "ampute"),
     "table.infer": ("infer_schema",),
     "table.kinds": ("ColumnKind",),
+    "table.mcar": ("LittleTest", "little_test"),
     "table.patterns": (
         "MissingPairs",
         "complete_cases",

@@ -6,7 +6,7 @@ name, which is imported when the method is called, so that ``import psmimpute`` 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
@@ -16,7 +16,10 @@ from psmimpute.model.config import Missingness, ModelConfig
 
 if TYPE_CHECKING:
     from psmimpute.imputed.multiply_imputed import MultiplyImputed
+    from psmimpute.selection_effects import Effects
+    from psmimpute.table.chosen_cells import Where
     from psmimpute.table.kinds import ColumnKind
+    from psmimpute.table.mcar import LittleTest
     from psmimpute.table.patterns import MissingPairs
     from psmimpute.table.schema import TableSchema
 
@@ -104,6 +107,18 @@ class PSMAccessor:
 
         return flux(self._df)
 
+    def little_test(self) -> LittleTest:
+        """Test whether the numbers are missing completely at random.
+
+        Returns
+        -------
+        LittleTest
+            See :func:`psmimpute.little_test`.
+        """
+        from psmimpute.table.mcar import little_test
+
+        return little_test(self._df)
+
     def impute(
         self,
         m: int = 20,
@@ -116,6 +131,10 @@ class PSMAccessor:
         kinds: Mapping[Any, ColumnKind | str] | None = None,
         exclude: Iterable[Hashable] = (),
         bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+        derived: Mapping[Any, str | Callable[[pd.DataFrame], Any]] | None = None,
+        applicable_if: Mapping[Any, str | Callable[[pd.DataFrame], Any]] | None = None,
+        where: Where | None = None,
+        selection_effect: Effects | None = None,
         device: str = "auto",
         progress: bool | None = None,
         model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
@@ -127,7 +146,11 @@ class PSMAccessor:
         ----------
         m : int, default 20
             Number of imputations.
-        seed, missingness, n_sets, pi, members, kinds, exclude, bounds, device, progress
+        seed, missingness, n_sets, pi, members, kinds, exclude, bounds, derived, applicable_if
+            See :class:`psmimpute.PSMImputer`.
+        where : DataFrame or ndarray of bool, or {"missing", "observed", "all"}, optional
+            See :func:`psmimpute.impute`.
+        selection_effect, device, progress
             See :class:`psmimpute.PSMImputer`.
         model : ModelConfig
             Architecture and objective.
@@ -152,6 +175,10 @@ class PSMAccessor:
             kinds=kinds,
             exclude=exclude,
             bounds=bounds,
+            derived=derived,
+            applicable_if=applicable_if,
+            where=where,
+            selection_effect=selection_effect,
             device=device,
             progress=progress,
             model=model,

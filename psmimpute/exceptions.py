@@ -79,3 +79,15 @@ class PoolingWarning(PSMWarning):
 
 class ExtrapolationWarning(PSMWarning):
     """A column was observed in no row of a pattern set: imputations there extrapolate."""
+
+
+class DerivedMismatchWarning(PSMWarning):
+    """A derived column was observed in rows where what it is computed from was not."""
+
+
+class NotApplicableWarning(PSMWarning):
+    """A cell was observed in a row to which its column does not apply."""
+
+
+class NoEffectWarning(PSMWarning):
+    """An option was varied on which the model at hand does not depend."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import warnings
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from numbers import Integral, Real
@@ -20,6 +21,8 @@ from psmimpute.exceptions import (
     NoMissingDataWarning,
     NotFittedError,
 )
+from psmimpute.imputed.derived import DerivedColumns, Recipe, read_derived
+from psmimpute.imputed.finishing import finish
 from psmimpute.imputed.multiply_imputed import ImputationInfo, MultiplyImputed
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.draws import Drawer, ImputationDraws
@@ -28,8 +31,13 @@ from psmimpute.inference.means import Expectations, Inverse, MeanEstimator
 from psmimpute.inference.progress import Progress
 from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.rows import store_rows
+from psmimpute.selection_effects import Effects, effects_by_output
+from psmimpute.source import Source, fingerprint
+from psmimpute.table.applicability import Applicability, Condition, check_names, leave_out
+from psmimpute.table.chosen_cells import Where, chosen_cells
+from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.encoding import assign_cells, decode_column, encode
-from psmimpute.table.infer import infer_schema
+from psmimpute.table.infer import schema_with_derived
 from psmimpute.table.kinds import ColumnKind, Family
 from psmimpute.table.schema import ColumnSchema, TableSchema
 from psmimpute.table.transforms import TransformKind
@@ -47,6 +55,8 @@ _NO_GAPS = "no cell is missing in a modelled column: every imputation is a copy 
 Pi = float | Literal["adaptive"] | Mapping[Hashable, float]
 Kinds = Mapping[Any, ColumnKind | str]
 Bounds = Mapping[Any, tuple[float | None, float | None]]
+Derived = Mapping[Any, str | Recipe]
+Conditions = Mapping[Any, Condition]
 
 
 class PSMImputer:
@@ -80,6 +90,20 @@ class PSMImputer:
         Columns to leave out: neither imputed nor used to impute others.
     bounds : mapping of column to (low, high), optional
         Imputed numbers are clipped to this range; None leaves an end open.
+    derived : mapping of column to str or callable, optional
+        Columns computed from the others in each completed table, by a formula such as
+        ``"weight / height**2"`` (:class:`psmimpute.table.expressions.Expression`) or a function of
+        the table. They are no part of the model; of a column that the data have, gaps are
+        filled and observed cells stay.
+    applicable_if : mapping of column to str or callable, optional
+        Skip patterns: a condition, such as ``"sex == 'female'"``, under which the column
+        applies. Gaps where it does not hold are left out of the model and stay gaps.
+    selection_effect : mapping of column to effect, optional
+        Under ``missingness="selection"``, effects b of a value on the log odds of its being
+        observed that are given instead of learned, for sensitivity analysis: per standard
+        deviation of a number (on the scale on which it is modelled), from the lowest to the
+        highest level of a binary or ordinal column, or by level of a nominal one. One number,
+        or one for each pattern set.
     device : str, default "auto"
         ``"auto"`` is CUDA, else MPS, else the CPU; or a torch device.
     progress : bool, optional
@@ -121,6 +145,9 @@ class PSMImputer:
         kinds: Kinds | None = None,
         exclude: Iterable[Hashable] = (),
         bounds: Bounds | None = None,
+        derived: Derived | None = None,
+        applicable_if: Conditions | None = None,
+        selection_effect: Effects | None = None,
         device: str = "auto",
         progress: bool | None = None,
         model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
@@ -135,6 +162,9 @@ class PSMImputer:
         self.kinds = kinds
         self.exclude = exclude
         self.bounds = bounds
+        self.derived = derived
+        self.applicable_if = applicable_if
+        self.selection_effect = selection_effect
         self.device = device
         self.progress = progress
         self.model = model
@@ -151,6 +181,9 @@ class PSMImputer:
         "kinds",
         "exclude",
         "bounds",
+        "derived",
+        "applicable_if",
+        "selection_effect",
         "device",
         "progress",
         "model",
@@ -228,30 +261,54 @@ class PSMImputer:
             If training was interrupted from the keyboard.
         """
         self._check_options()
-        schema = infer_schema(df, kinds=self.kinds, exclude=self.exclude, bounds=self.bounds)
-        return self._learn(df, schema)
+        return self._learn(df, self._infer_schema(df))
+
+    def _infer_schema(self, df: pd.DataFrame) -> TableSchema:
+        return schema_with_derived(
+            df, self.derived, kinds=self.kinds, exclude=self.exclude, bounds=self.bounds
+        )
+
+    def _encode(self, df: pd.DataFrame) -> EncodedTable:
+        """Encode a table, cells to which a column does not apply marked."""
+        table = encode(self.schema_, df)
+        conditions = Applicability.of(self.applicable_if)
+        check_names(conditions, df)
+        return leave_out(table, conditions, df, self.schema_.column_names)
 
     def _learn(self, df: pd.DataFrame, schema: TableSchema) -> Self:
+        read_derived(self.derived, df)
         self.schema_: TableSchema = schema
         self.seed_: int = secrets.randbits(32) if self.seed is None else int(self.seed)
-        table = encode(schema, df)
-        self.fitted_: FittedModel = fit_model(
+        table = self._encode(df)
+        self._trained_on = fingerprint(table)
+        self.fitted_: FittedModel = self._fit_table(table)
+        self.n_sets_: int = self.fitted_.spec.n_sets
+        self.n_features_in_: int = df.shape[1]
+        self.feature_names_in_: npt.NDArray[Any] = np.asarray(df.columns, dtype=object)
+        return self
+
+    def _fit_table(self, table: EncodedTable, n_members: int | None = None) -> FittedModel:
+        schema = self.schema_
+        members = n_members or (self.m if self.members is None else self.members)
+        return fit_model(
             table,
             n_columns=len(schema.columns),
             pi=_pi_by_column(self.pi, schema, table.observed_cells),
-            n_members=self.m if self.members is None else self.members,
+            n_members=members,
             n_sets=None if self.n_sets == "auto" else self.n_sets,
             missingness=self.missingness,
+            selection_effects=effects_by_output(
+                self.selection_effect,
+                schema,
+                missingness=self.missingness,
+                n_sets=None if self.n_sets == "auto" else int(self.n_sets),
+            ),
             model=self.model,
             fit=self._fit_config,
             seed=self.seed_,
             device=self.device,
             progress=Progress(self.progress),
         )
-        self.n_sets_: int = self.fitted_.spec.n_sets
-        self.n_features_in_: int = df.shape[1]
-        self.feature_names_in_: npt.NDArray[Any] = np.asarray(df.columns, dtype=object)
-        return self
 
     def _check_options(self) -> None:
         _check_m(self.m)
@@ -279,7 +336,12 @@ class PSMImputer:
         return self.fitted_
 
     def impute(
-        self, df: pd.DataFrame, m: int | None = None, *, seed: int | None = None
+        self,
+        df: pd.DataFrame,
+        m: int | None = None,
+        *,
+        seed: int | None = None,
+        where: Where | None = None,
     ) -> MultiplyImputed:
         """Draw multiple imputations of a table under the fitted model.
 
@@ -291,6 +353,9 @@ class PSMImputer:
             Number of imputations; the constructor's by default.
         seed : int, optional
             Of the draws; that of the fit by default.
+        where : DataFrame or ndarray of bool, or {"missing", "observed", "all"}, optional
+            Cells to impute, as in mice; missing ones are imputed in any case. The values of
+            observed cells that are chosen are hidden from the draws, though not from the fit.
 
         Returns
         -------
@@ -319,10 +384,12 @@ class PSMImputer:
         _check_whole("seed", seed, 0, 2**64 - 1)
         m, seed = int(m), int(seed)
         data = df.copy()
-        table = encode(self.schema_, data)
-        if len(data) and table.observed_cells.all():
+        table = self._encode(data)
+        chosen = chosen_cells(where, data, self.schema_.column_names, table.observed_cells)
+        missing = table.missing_cells | chosen
+        if len(data) and not missing.any():
             warnings.warn(_NO_GAPS, NoMissingDataWarning, stacklevel=2)
-        store = store_rows(table, fitted.spec.layout, device=fitted.device)
+        store = store_rows(table.hide(chosen), fitted.spec.layout, device=fitted.device)
         progress = Progress(self.progress)
         with progress.stage("drawing imputations") as on_rows:
             draws = Drawer(
@@ -331,9 +398,32 @@ class PSMImputer:
                 row_keys=np.arange(len(data), dtype=np.uint64),
                 seed=seed,
                 n_samples=self._fit_config.n_draw_samples,
+                hidden=chosen,
                 on_rows=on_rows,
             ).draw(range(m))
-        return self._assemble(data, ~table.observed_cells, draws, m=m, seed=seed)
+        imp = self._assemble(data, missing, draws, m=m, seed=seed)
+        source = Source(self, data, m, seed)
+        extend = partial(self._extend, data, seed, where)
+        imp.info = replace(imp.info, extend=extend, source=source, declared=self._declared(chosen))
+        return finish(
+            imp,
+            derived=read_derived(self.derived, data),
+            applicability=Applicability.of(self.applicable_if),
+        )
+
+    def _declared(self, chosen: npt.NDArray[np.bool_]) -> dict[str, str]:
+        """Say what was declared beyond the defaults, for the report."""
+        found = {"pi": repr(self.pi)} if self.missingness == "shared" else {}
+        for title, given in (
+            ("Applicable if", self.applicable_if),
+            ("Derived", self.derived),
+            ("Selection effects given", self.selection_effect),
+        ):
+            if given:
+                found[title] = "; ".join(f"{name}: {_in_words(v)}" for name, v in given.items())
+        if chosen.any():
+            found["Observed cells imputed"] = str(int(chosen.sum()))
+        return found
 
     def _assemble(
         self,
@@ -384,22 +474,23 @@ class PSMImputer:
                 ess=draws.ess,
                 pareto_k=draws.pareto_k,
                 warnings=(*fitted.warnings, *told),
-                extend=partial(self._extend, data, seed),
             ),
         )
 
-    def _extend(self, data: pd.DataFrame, seed: int, m: int) -> MultiplyImputed:
+    def _extend(
+        self, data: pd.DataFrame, seed: int, where: Where | None, m: int
+    ) -> MultiplyImputed:
         """Impute anew with more imputations; the earlier ones come back as they were."""
         if self.members is None and m > self._check_fitted().model.n_members:
-            table = encode(self.schema_, data)
+            table = self._encode(data)
             grown = self._check_fitted().with_members(
                 table, m, fit=self._fit_config, seed=self.seed_, progress=Progress(self.progress)
             )
             other = PSMImputer().set_params(**self.get_params())
             other.__dict__.update(self.__dict__)
             other.fitted_ = grown
-            return other.impute(data, m, seed=seed)
-        return self.impute(data, m, seed=seed)
+            return other.impute(data, m, seed=seed, where=where)
+        return self.impute(data, m, seed=seed, where=where)
 
     def transform(self, df: pd.DataFrame, *, n_samples: int = 200) -> pd.DataFrame:
         """Fill each gap once, by its conditional mean or its most probable level.
@@ -429,7 +520,7 @@ class PSMImputer:
         fitted = self._check_fitted()
         if n_samples < 1:
             raise ConfigError(f"n_samples must be at least 1, got {n_samples}")
-        table = encode(self.schema_, df)
+        table = self._encode(df)
         store = store_rows(table, fitted.spec.layout, device=fitted.device)
         found = MeanEstimator(
             fitted.model,
@@ -442,7 +533,7 @@ class PSMImputer:
         ).estimate()
         filled: dict[Hashable, pd.Series] = {}
         for j, schema in enumerate(self.schema_.columns):
-            rows = np.flatnonzero(~table.observed_cells[:, j])
+            rows = np.flatnonzero(table.missing_cells[:, j])
             if not rows.size:
                 continue
             values = _single_values(schema, self.schema_.feature_slices[j], found, rows.size)
@@ -450,6 +541,7 @@ class PSMImputer:
         frame = df.copy()
         for name, column in filled.items():
             frame[name] = column
+        DerivedColumns(read_derived(self.derived, df)).compute(frame, 1)
         return frame
 
     def fit_transform(self, df: pd.DataFrame, y: object = None) -> pd.DataFrame:  # noqa: ARG002
@@ -469,6 +561,10 @@ def impute(
     kinds: Kinds | None = None,
     exclude: Iterable[Hashable] = (),
     bounds: Bounds | None = None,
+    derived: Derived | None = None,
+    applicable_if: Conditions | None = None,
+    where: Where | None = None,
+    selection_effect: Effects | None = None,
     device: str = "auto",
     progress: bool | None = None,
     model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
@@ -485,7 +581,11 @@ def impute(
         Not changed.
     m : int, default 20
         Number of imputations.
-    seed, missingness, n_sets, pi, members, kinds, exclude, bounds, device, progress
+    seed, missingness, n_sets, pi, members, kinds, exclude, bounds, derived, applicable_if
+        See :class:`PSMImputer`.
+    where : DataFrame or ndarray of bool, or {"missing", "observed", "all"}, optional
+        See :meth:`PSMImputer.impute`.
+    selection_effect, device, progress
         See :class:`PSMImputer`.
     model : ModelConfig
         Architecture and objective.
@@ -536,16 +636,21 @@ def impute(
         kinds=kinds,
         exclude=exclude,
         bounds=bounds,
+        derived=derived,
+        applicable_if=applicable_if,
+        selection_effect=selection_effect,
         device=device,
         progress=progress,
         model=model,
         fit=fit,
     )
     imputer._check_options()
-    schema = infer_schema(df, kinds=kinds, exclude=exclude, bounds=bounds)
-    if not any(column.n_missing for column in schema.columns):
-        return _copies(df, schema, m=m, missingness=missingness)
-    return imputer._learn(df, schema).impute(df, m)
+    schema = imputer._infer_schema(df)
+    nothing_chosen = where is None or (isinstance(where, str) and where == "missing")
+    if nothing_chosen and not any(column.n_missing for column in schema.columns):
+        copies = _copies(df, schema, m=m, missingness=missingness)
+        return finish(copies, derived=read_derived(derived, df), applicability=Applicability(()))
+    return imputer._learn(df, schema).impute(df, m, where=where)
 
 
 def _copies(
@@ -564,6 +669,10 @@ def _copies(
             warnings=(_NO_GAPS,),
         ),
     )
+
+
+def _in_words(value: object) -> str:
+    return "by a function" if callable(value) else str(value)
 
 
 def _check_m(m: int) -> None:

@@ -154,7 +154,7 @@ def cbind(
             **{offset + j: cells for j, cells in added._values.items()},
         }
         result.schema = _joint_schema(result.schema, added.schema)
-    result.info = replace(result.info, extend=None)
+    result.info = replace(result.info, extend=None, source=None)
     return result
 
 
@@ -252,6 +252,7 @@ def _joint_info(
         warnings=tuple(dict.fromkeys(notes)),
         adjustments=tuple(dict.fromkeys(note for info in infos for note in info.adjustments)),
         extend=None,
+        source=None,
     )
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
-from psmimpute.exceptions import ImputationError
+from psmimpute.exceptions import ConfigError, DerivedMismatchWarning, ImputationError
+from psmimpute.imputed.gather import cell_values
+from psmimpute.table.assigning import assign_cells
+from psmimpute.table.expressions import Expression
+from psmimpute.table.reading import is_missing
 
 Recipe = Callable[[pd.DataFrame], Any]
 
@@ -65,6 +71,8 @@ class DerivedColumns:
             If a recipe fails; the message names the column and the imputation.
         """
         for name, recipe in self.recipes:
+            if k == 0 and isinstance(recipe, GapFilling):
+                continue
             try:
                 frame[name] = recipe(frame)
             except Exception as error:
@@ -72,6 +80,105 @@ class DerivedColumns:
                 raise ImputationError(
                     f"column {name!r} could not be computed on {source}: {error!r}"
                 ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class GapFilling:
+    """A column of the data whose gaps are computed from the other columns.
+
+    Attributes
+    ----------
+    name : hashable
+        The column; what was observed of it stays.
+    recipe : callable
+        From a completed frame to the whole column.
+    """
+
+    name: Hashable
+    recipe: Recipe
+
+    def __call__(self, frame: pd.DataFrame) -> pd.Series:
+        """Return the column of a completed frame with its gaps computed."""
+        column = frame[self.name]
+        gaps = is_missing(column)
+        found = pd.Series(self.recipe(frame), index=frame.index)
+        return assign_cells(column, np.flatnonzero(gaps), cell_values(found, gaps))
+
+
+def read_derived(
+    given: Mapping[Hashable, str | Recipe] | None, df: pd.DataFrame
+) -> tuple[tuple[Hashable, Recipe], ...]:
+    """Read what the user gave as ``derived=``.
+
+    Parameters
+    ----------
+    given : mapping of column to str or callable, optional
+        Formulas, or functions of a completed frame; later ones may rest on earlier ones.
+    df : DataFrame
+        The incomplete data.
+
+    Returns
+    -------
+    tuple of (hashable, callable)
+        Recipes in order; those of columns of the data fill gaps only.
+
+    Raises
+    ------
+    ConfigError
+        If it is no such mapping, or a formula cannot be used or names an unknown column.
+
+    Warns
+    -----
+    DerivedMismatchWarning
+        If a derived column was observed in rows where what it is computed from was not.
+    """
+    if given is None:
+        return ()
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"derived must map columns to formulas or functions, got {given!r}")
+    recipes: list[tuple[Hashable, Recipe]] = []
+    known: list[Hashable] = [*df.columns]
+    for name, value in given.items():
+        if not isinstance(value, str) and not callable(value):
+            raise ConfigError(
+                f"derived[{name!r}]={value!r}: give a formula, such as 'weight / height**2', or a "
+                "function of a frame"
+            )
+        recipe = Expression(value) if isinstance(value, str) else value
+        if isinstance(recipe, Expression):
+            _check_inputs(name, recipe, known, df)
+        fills = name in df.columns
+        recipes.append((name, GapFilling(name, recipe) if fills else recipe))
+        known += [] if fills else [name]
+    return tuple(recipes)
+
+
+def _check_inputs(
+    name: Hashable, recipe: Expression, known: list[Hashable], df: pd.DataFrame
+) -> None:
+    labels = {str(column) for column in known}
+    absent = [used for used in recipe.names if used not in labels]
+    if absent or str(name) in recipe.names:
+        problem = f"{absent[0]!r}, which is no column" if absent else "itself"
+        raise ConfigError(
+            f"derived[{name!r}]={recipe.text!r} names {problem}; there are {known}, and a formula "
+            "may use derived columns that stand before it"
+        )
+    if name not in df.columns:
+        return
+    inputs = [column for column in df.columns if str(column) in recipe.names]
+    gone = np.zeros(len(df), dtype=bool)
+    for column in inputs:
+        gone |= is_missing(df[column])
+    kept = gone & ~is_missing(df[name])
+    if kept.any():
+        warnings.warn(
+            f"column {name!r} is derived but was observed in {int(kept.sum())} rows that lack one "
+            f"of {', '.join(map(repr, recipe.names))}: it stays as observed there and will not "
+            f"fit the imputed values; impute {name!r} too and derive nothing, or set it to missing",
+            DerivedMismatchWarning,
+            stacklevel=4,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,10 +1,10 @@
-"""How far imputations can be trusted: support, weights, training, and how they differ."""
+"""How far imputations can be trusted: held-out cells, support, weights, training, differences."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from psmimpute.exceptions import ExtrapolationWarning
+from psmimpute.imputed.checks import make_checks
+from psmimpute.imputed.held_out import summarize_held_out
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.plots.weights import PARETO_K_LIMIT
 
@@ -41,30 +43,73 @@ class Diagnostics:
     extrapolated : DataFrame
         Combinations of ``pattern_set`` and ``column`` with imputed cells and next to no observed
         ones, with the numbers of both that are expected from the sets' probabilities.
+    held_out : DataFrame
+        How well observed cells were predicted that had been hidden, by column: see
+        :func:`psmimpute.imputed.held_out.summarize_held_out`. Empty without the model.
+    ranks : mapping of hashable to ndarray
+        The probability integral transforms behind `held_out`.
+    checks : DataFrame
+        One row for each check: ``check``, ``result`` (``"pass"``, ``"warn"`` or ``"not done"``)
+        and ``detail``, what was found in words.
     """
 
     columns: pd.DataFrame
     weights: pd.Series
     members: pd.DataFrame
     extrapolated: pd.DataFrame
+    held_out: pd.DataFrame = field(default_factory=pd.DataFrame)
+    ranks: Mapping[Hashable, FloatArray] = field(default_factory=dict)
+    checks: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check warns."""
+        return not len(self.checks) or bool((self.checks["result"] != "warn").all())
 
     def __repr__(self) -> str:
         members = self.members.describe() if len(self.members) else self.members
-        tables = (self.columns, self.weights.to_frame(), members, self.extrapolated)
-        titles = ("Columns", "Weights", "Members", "Extrapolated")
-        return "\n\n".join(
+        tables = (
+            self.columns,
+            self.held_out,
+            self.weights.to_frame(),
+            members,
+            self.extrapolated,
+        )
+        titles = ("Columns", "Held out", "Weights", "Members", "Extrapolated")
+        words = [f"{row.result:<8}  {row.check}: {row.detail}" for row in self.checks.itertuples()]
+        head = "\n".join(["Checks", *words]) + "\n\n" if words else ""
+        return head + "\n\n".join(
             f"{title}\n{table.to_string()}" if len(table) else f"{title}: none"
             for title, table in zip(titles, tables, strict=True)
         )
 
 
-def diagnose(imp: ImputedTable) -> Diagnostics:
+def diagnose(
+    imp: ImputedTable,
+    *,
+    held_out: bool = True,
+    refit: bool = False,
+    n_draws: int = 40,
+    most_rows: int = 500,
+    seed: int = 0,
+) -> Diagnostics:
     """Collect what tells how far imputations can be trusted.
 
     Parameters
     ----------
     imp : ImputedTable
         The multiply-imputed data.
+    held_out : bool, default True
+        Whether to hide a fifth of the observed cells of some rows and draw them anew.
+    refit : bool, default False
+        Whether the hidden cells are hidden from training too, which takes as long as imputing.
+        Otherwise a cell is judged by the members that were not trained on its row.
+    n_draws : int, default 40
+        Draws of each hidden cell.
+    most_rows : int, default 500
+        Rows with hidden cells, at most.
+    seed : int, default 0
+        Of the choice of cells.
 
     Returns
     -------
@@ -87,7 +132,15 @@ def diagnose(imp: ImputedTable) -> Diagnostics:
             ExtrapolationWarning,
             stacklevel=3,
         )
-    return Diagnostics(_columns(imp), _weights(imp), _members(imp), flags)
+    weights, members = _weights(imp), _members(imp)
+    summary, ranks = pd.DataFrame(), dict[Hashable, FloatArray]()
+    if held_out and imp.info.source is not None:
+        cells = imp.info.source.held_out(
+            n_draws=n_draws, most_rows=most_rows, seed=seed, refit=refit
+        )
+        summary, ranks = summarize_held_out(cells, seed=seed)
+    checks = make_checks(summary, weights, members, flags)
+    return Diagnostics(_columns(imp), weights, members, flags, summary, ranks, checks)
 
 
 def extrapolated_cells(imp: ImputedTable) -> pd.DataFrame:
@@ -134,7 +187,7 @@ def _compared(imp: ImputedTable, name: Hashable) -> dict[str, float]:
     rows = imp.where[name].to_numpy()
     observed = imp.complete_columns(0, [name])[name].dropna()
     cells = imp.imputed_values(name)
-    imputed = pd.concat([cells[k] for k in cells.columns], ignore_index=True)
+    imputed = pd.concat([cells[k] for k in cells.columns], ignore_index=True).dropna()
     result: dict[str, float] = {"n_imputed": int(rows.sum())}
     if not pd.api.types.is_numeric_dtype(observed.dtype):
         shares = [values.value_counts(normalize=True) for values in (observed, imputed)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from html import escape
 
 import numpy as np
@@ -63,7 +64,8 @@ def missing_rows(imp: ImputedTable) -> tuple[list[tuple[str, str, str, str]], in
     """
     missing = imp.n_missing.to_numpy()
     imputed = imp.where.to_numpy().sum(axis=0)
-    kinds = {column.name: str(column.kind) for column in imp.schema.columns}
+    kinds: dict[Hashable, str] = {column.name: str(column.kind) for column in imp.schema.columns}
+    kinds |= dict.fromkeys(imp.assigned, "derived")
     order = [int(j) for j in np.argsort(-missing, kind="stable") if missing[j] or imputed[j]]
     names = [*imp.where.columns]
     rows = [
@@ -71,7 +73,7 @@ def missing_rows(imp: ImputedTable) -> tuple[list[tuple[str, str, str, str]], in
             str(names[j]),
             kinds.get(names[j], "not modelled"),
             f"{missing[j]} ({_percent(missing[j], imp.n_rows)})",
-            str(imputed[j]),
+            "computed" if names[j] in imp.assigned else str(imputed[j]),
         )
         for j in order[:MAX_COLUMNS]
     ]

@@ -54,15 +54,15 @@ def write_mice(
     """
     csv = Path(path)
     script = csv.with_suffix(".R")
-    frame = _renamed(_all_frames(imp), names, R_NAME, R_RESERVED, "R")
-    factors = {name: _levels(frame[name]) for name in frame.columns[2:] if _is_text(frame[name])}
+    frame = renamed(all_frames(imp), names, R_NAME, R_RESERVED, "R")
+    factors = {name: _levels(frame[name]) for name in frame.columns[2:] if is_text(frame[name])}
     for name, levels in factors.items():
         if "" in levels:
             raise ImputationError(
                 f"column {name!r} holds an empty text, which R would read as missing: give it "
                 "another level"
             )
-    _portable(frame, booleans=("FALSE", "TRUE")).to_csv(csv, index=False, na_rep="")
+    portable(frame, booleans=("FALSE", "TRUE")).to_csv(csv, index=False, na_rep="")
     ordered = {name for name in factors if getattr(frame[name].dtype, "ordered", False)}
     script.write_text(_mice_script(csv.name, factors, ordered), encoding="utf-8")
     return script
@@ -99,15 +99,15 @@ def write_stata(
     """
     dta = Path(path)
     script = dta.with_suffix(".do")
-    frame = _all_frames(imp).rename(columns={IMP: STATA_M, ID: STATA_ID})
-    frame = _renamed(frame, names, STATA_NAME, frozenset(), "Stata")
+    frame = all_frames(imp).rename(columns={IMP: STATA_M, ID: STATA_ID})
+    frame = renamed(frame, names, STATA_NAME, frozenset(), "Stata")
     given = {} if names is None else names
     imputed = [str(given.get(n, n)) for n, rows in imp.materialized().where.items() if rows.any()]
-    portable = _portable(frame, booleans=(0, 1))
-    for name in portable.columns:
-        if _is_text(portable[name]) and not isinstance(portable[name].dtype, pd.CategoricalDtype):
-            portable[name] = portable[name].astype(object).where(portable[name].notna(), "")
-    portable.to_stata(dta, write_index=False, version=118)
+    plain = portable(frame, booleans=(0, 1))
+    for name in plain.columns:
+        if is_text(plain[name]) and not isinstance(plain[name].dtype, pd.CategoricalDtype):
+            plain[name] = plain[name].astype(object).where(plain[name].notna(), "")
+    plain.to_stata(dta, write_index=False, version=118)
     variables = f" imputed({' '.join(imputed)})" if imputed else ""
     lines = [
         f'use "{dta.name}", clear',
@@ -117,41 +117,88 @@ def write_stata(
     return script
 
 
-def _all_frames(imp: ImputedTable) -> pd.DataFrame:
+def all_frames(imp: ImputedTable) -> pd.DataFrame:
+    """Return the incomplete data and all completed frames in the long form.
+
+    Parameters
+    ----------
+    imp : ImputedTable
+        The multiply-imputed data.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``.imp`` and ``.id`` first.
+    """
     stored = imp.materialized()
     frames = {k: stored.complete_columns(k, [*stored.columns]) for k in range(stored.m + 1)}
     return long_frame(frames)
 
 
-def _renamed(
+def renamed(
     frame: pd.DataFrame,
     names: Mapping[Hashable, str] | None,
     allowed: re.Pattern[str],
     reserved: frozenset[str],
     program: str,
 ) -> pd.DataFrame:
+    """Rename columns, and refuse names that a program cannot take.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        What is to be written.
+    names : mapping of hashable to str, optional
+        New names.
+    allowed : Pattern
+        What a name must match in full.
+    reserved : frozenset of str
+        Names that are taken.
+    program : str
+        Its name, for messages.
+
+    Returns
+    -------
+    DataFrame
+        With the new names.
+
+    Raises
+    ------
+    ImputationError
+        If a name cannot be used, is unknown, or given twice.
+    """
     given = {} if names is None else dict(names)
     unknown = [name for name in given if name not in frame.columns]
     if unknown:
         raise ImputationError(f"names= renames {unknown[0]!r}, which is not a column")
-    renamed = frame.rename(columns=given)
+    result = frame.rename(columns=given)
     bad = [
-        name
-        for name in renamed.columns
-        if not allowed.fullmatch(str(name)) or str(name) in reserved
+        name for name in result.columns if not allowed.fullmatch(str(name)) or str(name) in reserved
     ]
     if bad:
         raise ImputationError(
             f"{program} cannot take the column names {bad}: give others with "
             f"names={{{bad[0]!r}: 'new_name'}}"
         )
-    twice = renamed.columns[renamed.columns.duplicated()]
+    twice = result.columns[result.columns.duplicated()]
     if len(twice):
         raise ImputationError(f"names= gives the name {twice[0]!r} to two columns")
-    return renamed
+    return result
 
 
-def _is_text(column: pd.Series) -> bool:
+def is_text(column: pd.Series) -> bool:
+    """Return whether a column holds texts or categories.
+
+    Parameters
+    ----------
+    column : Series
+        A column.
+
+    Returns
+    -------
+    bool
+        Whether other programs need its levels.
+    """
     if isinstance(column.dtype, pd.CategoricalDtype):
         return True
     return pd.api.types.infer_dtype(column, skipna=True) == "string"
@@ -163,8 +210,21 @@ def _levels(column: pd.Series) -> list[str]:
     return sorted(str(value) for value in column.dropna().unique())
 
 
-def _portable(frame: pd.DataFrame, *, booleans: tuple[Any, Any]) -> pd.DataFrame:
-    """Return the frame in types that every program has."""
+def portable(frame: pd.DataFrame, *, booleans: tuple[Any, Any]) -> pd.DataFrame:
+    """Return a frame in types that every program has.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of any dtypes.
+    booleans : tuple
+        What stands for false and for true.
+
+    Returns
+    -------
+    DataFrame
+        Numbers, texts, categories of texts, and dates without a time zone.
+    """
     columns = {name: _portable_column(frame[name], booleans) for name in frame.columns}
     return pd.DataFrame(columns)
 

@@ -64,7 +64,7 @@ def gather_column(
     Raises
     ------
     ImputationError
-        If the dtype differs between imputations, or a category is missing in some of them.
+        If the dtype differs between imputations.
 
     Examples
     --------
@@ -86,8 +86,6 @@ def gather_column(
         rows |= ~same_cells(reference, column) & ~missing
     for column in completed[1:]:
         rows |= ~same_cells(first, column)
-    if isinstance(first.dtype, pd.CategoricalDtype):
-        _check_levels(completed, name, rows)
     cells = np.stack([cell_values(column, rows) for column in completed])
     return GatheredColumn(_blank(first, rows) if data is None else data, rows, cells)
 
@@ -141,15 +139,6 @@ def cell_values(column: pd.Series, rows: BoolArray) -> npt.NDArray[Any]:
     if kind == "f" or "decimal" in str(dtype):
         return taken.to_numpy(dtype=np.float64, na_value=np.nan)
     return taken.to_numpy(dtype=object)
-
-
-def _check_levels(completed: Sequence[pd.Series], name: Hashable, rows: BoolArray) -> None:
-    for number, column in enumerate(completed, start=1):
-        if column[rows].isna().any():
-            raise ImputationError(
-                f"column {name!r} has no level in some cells of imputation {number} that have one "
-                "in another: give these cells a level of their own"
-            )
 
 
 def _nullable(dtype: np.dtype[Any]) -> ExtensionDtype:

@@ -203,18 +203,24 @@ class ImputedTable:
         Parameters
         ----------
         column : hashable
-            Name of a column of the data.
+            Name of a column; of an assigned or derived one, the cells that the incomplete data do
+            not give.
 
         Returns
         -------
         DataFrame, shape (n_imputed_cells, m)
-            Rows keep their labels; columns are the imputations, from 1.
+            Rows keep their labels; columns are the imputations, from 1. A cell is missing in
+            imputations in which the column does not apply to its row.
 
         Raises
         ------
         ImputationError
             If the column does not exist.
         """
+        if column in self.assigned:
+            gaps = self._missing_in_data([column])[column]
+            filled = {k: self._frame(k)[column][gaps] for k in range(1, self.m + 1)}
+            return pd.DataFrame(filled, index=self._data.index[gaps])
         position = self.position(column)
         rows = self._where[:, position]
         completed = {
@@ -320,7 +326,7 @@ class ImputedTable:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.materialized().__dict__.copy()
-        state["info"] = replace(self.info, extend=None)
+        state["info"] = replace(self.info, extend=None, source=None)
         return state
 
     def take(self, rows: IntArray) -> Self:

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from psmimpute.imputed.held_out import HeldOutColumn
+
+
+class ModelSource(Protocol):
+    """What can be asked of imputations while the model that made them is at hand."""
+
+    def held_out(
+        self, *, n_draws: int, most_rows: int, seed: int, refit: bool
+    ) -> list[HeldOutColumn]:
+        """Hide observed cells and draw them anew; see :func:`psmimpute.source.Source`."""
+        ...
+
+    def at_pi(self, pi: float) -> Any:  # noqa: ANN401
+        """Refit at another π′, starting from the members as they are, and impute again."""
+        ...
+
+    def under_reference(
+        self,
+        arm: Hashable,
+        reference: object,
+        columns: Sequence[Hashable],
+        method: Literal["copy", "jump"],
+    ) -> Mapping[int, npt.NDArray[Any]]:
+        """Impute what follows the last observed visit as if the row were in another arm."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,9 +68,14 @@ class ImputationInfo:
         What the user was warned of.
     adjustments : tuple of str
         How imputed values were changed since, for sensitivity analysis.
+    declared : mapping of str to str
+        What the user declared of columns and mechanism beyond the defaults, in words.
     extend : callable, optional
         Maps a number of imputations to the multiply-imputed data set with that many. It is
         not kept when the data set is pickled.
+    source : ModelSource, optional
+        The model and the data, for what needs both: held-out checks, refits at another π′,
+        references. Not kept when the data set is pickled.
     """
 
     seed: int | None = None
@@ -59,7 +90,9 @@ class ImputationInfo:
     pareto_k: npt.NDArray[np.float64] | None = None
     warnings: tuple[str, ...] = ()
     adjustments: tuple[str, ...] = ()
+    declared: Mapping[str, str] = field(default_factory=dict)
     extend: Callable[[int], Any] | None = None
+    source: ModelSource | None = None
 
     def take(self, rows: npt.NDArray[np.integer]) -> ImputationInfo:
         """Return the same for some of the rows; it can no longer extend.
@@ -79,4 +112,5 @@ class ImputationInfo:
             ess=None if self.ess is None else self.ess[rows],
             pareto_k=None if self.pareto_k is None else self.pareto_k[rows],
             extend=None,
+            source=None,
         )

@@ -15,6 +15,7 @@ from psmimpute.imputed.analyses import Analyses
 from psmimpute.imputed.diagnostics import Diagnostics, diagnose
 from psmimpute.imputed.display import html, text
 from psmimpute.imputed.export import write_mice, write_stata
+from psmimpute.imputed.export_spss import write_spss
 from psmimpute.imputed.fitting import Analysis, ModelFunction, as_function, fit_each
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.info import ImputationInfo
@@ -24,6 +25,8 @@ from psmimpute.imputed.plots.accessor import Plots
 from psmimpute.imputed.report import Report, Summarized, make_report
 from psmimpute.imputed.selecting import chosen_rows
 from psmimpute.imputed.shift import Scale, Shift, shift_imputed
+from psmimpute.imputed.under_reference import impute_under_reference
+from psmimpute.imputed.weighted_stack import Weights, weighted_stack
 from psmimpute.pooling.results import PooledResults
 
 __all__ = ["ImputationInfo", "MultiplyImputed"]
@@ -321,8 +324,26 @@ class MultiplyImputed(ImputedTable):
         """
         return shift_imputed(self, deltas, pattern_set=pattern_set, scale=scale, seed=seed)
 
-    def diagnostics(self) -> Diagnostics:
+    def diagnostics(
+        self,
+        *,
+        held_out: bool = True,
+        refit: bool = False,
+        n_draws: int = 40,
+        most_rows: int = 500,
+        seed: int = 0,
+    ) -> Diagnostics:
         """Collect what tells how far the imputations can be trusted.
+
+        Parameters
+        ----------
+        held_out : bool, default True
+            Whether to hide observed cells and compare them with draws of them, if the model is
+            at hand.
+        refit : bool, default False
+            Whether the cells are hidden from training too.
+        n_draws, most_rows, seed : int
+            See :func:`psmimpute.imputed.diagnostics.diagnose`.
 
         Returns
         -------
@@ -334,10 +355,21 @@ class MultiplyImputed(ImputedTable):
         ExtrapolationWarning
             If a column was observed in no row of a pattern set, yet imputed there.
         """
-        return diagnose(self)
+        return diagnose(
+            self,
+            held_out=held_out,
+            refit=refit,
+            n_draws=n_draws,
+            most_rows=most_rows,
+            seed=seed,
+        )
 
     def report(
-        self, *, pooled: PooledResults | None = None, sensitivity: Sequence[Summarized] = ()
+        self,
+        *,
+        pooled: PooledResults | None = None,
+        sensitivity: Sequence[Summarized] = (),
+        diagnostics: Diagnostics | None = None,
     ) -> Report:
         """Collect what TARMOS and STROBE ask to be reported on missing data.
 
@@ -345,15 +377,103 @@ class MultiplyImputed(ImputedTable):
         ----------
         pooled : PooledResults, optional
             The main analysis.
-        sensitivity : sequence of TippingPoint, optional
+        sensitivity : sequence of TippingPoint or PiSensitivity, optional
             Sensitivity analyses that were made.
+        diagnostics : Diagnostics, optional
+            Diagnostics that were looked at.
 
         Returns
         -------
         Report
             Facts as text, Markdown or a dict; see :func:`psmimpute.imputed.report.make_report`.
         """
-        return make_report(self, pooled=pooled, sensitivity=sensitivity)
+        return make_report(self, pooled=pooled, sensitivity=sensitivity, diagnostics=diagnostics)
+
+    def under_reference(
+        self,
+        arm: Hashable,
+        reference: object,
+        columns: Sequence[Hashable],
+        *,
+        method: Literal["copy", "jump"] = "jump",
+    ) -> Self:
+        """Impute visits after the last observed one as if the row were in another arm.
+
+        For trials: what would be found if those who left a treatment arm had from then on fared
+        like the reference arm. Gaps before a row's last observed visit stay as they are imputed.
+
+        Parameters
+        ----------
+        arm : hashable
+            The column of arms, observed in every row and part of the model.
+        reference : object
+            The arm that serves as reference.
+        columns : sequence of hashable
+            The outcome at each visit, in the order of the visits.
+        method : {"copy", "jump"}, default "jump"
+            ``"copy"``: the row counts as one of the reference arm from the start. ``"jump"``:
+            its deviations from its own arm's means go with it to the reference arm's means.
+
+        Returns
+        -------
+        MultiplyImputed
+            A new object; see :func:`psmimpute.imputed.under_reference.impute_under_reference`.
+
+        Raises
+        ------
+        ImputationError
+            If the model is no longer at hand, a column or arm is unknown, or a visit of
+            ``"jump"`` is no number.
+        """
+        return impute_under_reference(self, arm, reference, columns, method=method)
+
+    def stack(self, *, weights: Weights | None = None) -> pd.DataFrame:
+        """Return the completed frames below each other, weighted to count as one data set.
+
+        Parameters
+        ----------
+        weights : {"equal", "missing"}, optional
+            Append a column ``.weight``: 1/m (``"equal"``), or (1 − f)/m with f the share of
+            missing cells (``"missing"``), for variable selection on the stacked data.
+
+        Returns
+        -------
+        DataFrame, shape (m * n_rows, n_columns)
+            Every block keeps the index of the data.
+
+        Raises
+        ------
+        ImputationError
+            If `weights` is none of these, or the data have a column ``.weight``.
+
+        References
+        ----------
+        .. [1] Wood, A. M., White, I. R. and Royston, P. (2008). How should variable selection be
+           performed with multiply imputed data? Statistics in Medicine 27(17), 3227-3246.
+        """
+        return weighted_stack(self, weights)
+
+    def to_spss(self, path: str | Path, *, names: Mapping[Hashable, str] | None = None) -> Path:
+        """Write the stacked file that SPSS pools over, and a syntax file that reads it.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write the CSV file; the syntax goes beside it with the ending ``.sps``.
+        names : mapping, optional
+            New names of columns whose names SPSS cannot take.
+
+        Returns
+        -------
+        Path
+            The syntax; see :func:`psmimpute.imputed.export_spss.write_spss`.
+
+        Raises
+        ------
+        ImputationError
+            If a column's name is not a name in SPSS.
+        """
+        return write_spss(self, path, names=names)
 
     def to_mice(self, path: str | Path, *, names: Mapping[Hashable, str] | None = None) -> Path:
         """Write what ``mice::as.mids`` reads, and an R script that has it read.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from psmimpute.imputed.diagnostics import extrapolated_cells
+from psmimpute.imputed.diagnostics import Diagnostics, extrapolated_cells
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.pooling.results import PooledResults
 
@@ -96,6 +96,7 @@ def make_report(
     *,
     pooled: PooledResults | None = None,
     sensitivity: Sequence[Summarized] = (),
+    diagnostics: Diagnostics | None = None,
 ) -> Report:
     """Collect what TARMOS and STROBE ask to be reported on missing data.
 
@@ -105,8 +106,10 @@ def make_report(
         The multiply-imputed data.
     pooled : PooledResults, optional
         The main analysis.
-    sensitivity : sequence of TippingPoint, optional
+    sensitivity : sequence of TippingPoint or PiSensitivity, optional
         Sensitivity analyses that were made.
+    diagnostics : Diagnostics, optional
+        Diagnostics that were looked at.
 
     Returns
     -------
@@ -126,7 +129,7 @@ def make_report(
             "Missing data": _amounts(imp),
             "Assumptions": _assumptions(imp),
             "Imputation": _imputation(imp),
-            "Quality": _quality(imp),
+            "Quality": {**_quality(imp), "Checks": _checks(diagnostics)},
             "Analysis": _analysis(pooled),
             "Sensitivity": _sensitivity(imp, sensitivity),
         }
@@ -189,6 +192,7 @@ def _imputation(imp: ImputedTable) -> dict[str, Any]:
         ),
         "Bounds": bounded,
         "Derived columns": [str(name) for name in imp.assigned],
+        **info.declared,
         "Pattern sets": f"{imp.n_sets}" + (f" ({info.n_sets_reason})" if info.n_sets_reason else "")
         if imp.n_sets
         else "none",
@@ -214,6 +218,12 @@ def _quality(imp: ImputedTable) -> dict[str, Any]:
         ],
         "Warnings": list(info.warnings),
     }
+
+
+def _checks(diagnostics: Diagnostics | None) -> list[str] | str:
+    if diagnostics is None or not len(diagnostics.checks):
+        return NOT_GIVEN
+    return [f"{row.check}: {row.result} ({row.detail})" for row in diagnostics.checks.itertuples()]
 
 
 def _analysis(pooled: PooledResults | None) -> dict[str, Any]:

@@ -11,16 +11,14 @@ import numpy as np
 import pandas as pd
 
 from psmimpute.exceptions import ImputationError
+from psmimpute.imputed.estimate import chosen_term, estimate_of
 from psmimpute.imputed.fitting import Analysis, ModelFunction
 from psmimpute.imputed.multiply_imputed import MultiplyImputed
-from psmimpute.imputed.plots.style import IMPUTED, NEUTRAL, OBSERVED, new_axes
+from psmimpute.imputed.plots.style import IMPUTED, NEUTRAL, OBSERVED, interval_label, new_axes
 from psmimpute.imputed.shift import Scale
-from psmimpute.pooling.results import PooledResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-INTERCEPTS = {"Intercept", "const", "(Intercept)"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +119,7 @@ class TippingPoint:
             ax.axvline(point, color=IMPUTED, lw=1, ls="--")
         days = " (days)" if self.frame["delta"].dtype.kind == "m" else ""
         ax.set_xlabel(f"shift of imputed {self.column}{days}")
-        ax.set_ylabel(f"{self.term}, {100 * (1 - self.alpha):g} % interval")
+        ax.set_ylabel(interval_label(self.term, self.alpha))
         return ax
 
 
@@ -190,47 +188,21 @@ def tipping_point(
     if not 0 < alpha < 1:
         raise ImputationError(f"alpha={alpha!r}: give a number between 0 and 1, such as 0.05")
     plain = imp.pool(analysis, model=model, n_jobs=n_jobs)
-    name = _chosen_term(plain, term)
+    name = chosen_term(plain, term)
     rows: list[dict[str, Any]] = []
     steps: list[Any] = sorted(deltas)
     for delta in steps:
         shifted = imp.delta({column: delta}, pattern_set=pattern_set, scale=scale, seed=seed)
         pooled = shifted.pool(analysis, model=model, n_jobs=n_jobs)
-        rows.append({"delta": delta, **_estimate(pooled, name, alpha)})
+        rows.append({"delta": delta, **estimate_of(pooled, name, alpha)})
     return TippingPoint(
         frame=pd.DataFrame(rows),
         column=column,
         term=name,
         alpha=alpha,
-        reference=_estimate(plain, name, alpha)["conclusion"],
+        reference=estimate_of(plain, name, alpha)["conclusion"],
         pattern_set=pattern_set,
     )
-
-
-def _chosen_term(pooled: PooledResults, term: str | None) -> str:
-    names = [str(name) for name in pooled.params.index]
-    if term is not None:
-        if term not in names:
-            raise ImputationError(f"the analysis has no term {term!r}; it has {names}")
-        return term
-    others = [name for name in names if name not in INTERCEPTS]
-    if len(others) != 1:
-        raise ImputationError(f"the analysis has the terms {names}: choose one with term=")
-    return others[0]
-
-
-def _estimate(pooled: PooledResults, term: str, alpha: float) -> dict[str, Any]:
-    interval = pooled.conf_int(alpha=alpha).loc[[term]].to_numpy(dtype=np.float64)
-    low, high = interval[0]
-    return {
-        "estimate": float(pooled.params[term]),
-        "std_error": float(pooled.bse[term]),
-        "df": float(pooled.df[term]),
-        "conf_low": float(low),
-        "conf_high": float(high),
-        "p_value": float(pooled.pvalues[term]),
-        "conclusion": int(low > 0) - int(high < 0),
-    }
 
 
 def _as_floats(deltas: pd.Series) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -86,15 +86,18 @@ def shift_imputed(
         if position not in values:
             continue
         rng = np.random.default_rng((seed, number))
-        shifted = _shifted(column, values[position], delta, scale, rng)
-        cells = chosen[:, imp.where.to_numpy()[:, position]]
+        present = ~np.asarray(pd.isna(values[position]))
+        shifted = _shifted(column, _without_gaps(values[position], present), delta, scale, rng)
+        cells = present & chosen[:, imp.where.to_numpy()[:, position]]
         values[position] = _where(cells, shifted, values[position])
     result = copy.copy(imp)
     result._values = values
     where = "" if pattern_set is None else f" in pattern set {pattern_set}"
     unit = " (link scale)" if scale == "link" else ""
     notes = [f"{name!r} shifted by {delta}{unit}{where}" for name, delta in deltas.items()]
-    result.info = replace(imp.info, adjustments=(*imp.info.adjustments, *notes), extend=None)
+    result.info = replace(
+        imp.info, adjustments=(*imp.info.adjustments, *notes), extend=None, source=None
+    )
     return result
 
 
@@ -206,6 +209,15 @@ def _level_shifts(
             )
         shifts[code_of[level]] = _number(column, shift)
     return shifts
+
+
+def _without_gaps(cells: Cells, present: BoolArray) -> Cells:
+    """Fill the cells of rows to which the column does not apply; they are put back afterwards."""
+    if present.all() or not present.any():
+        return cells
+    filled = cells.copy()
+    filled[~present] = cells[present][0]
+    return filled
 
 
 def _where(condition: BoolArray, yes: Cells, no: Cells) -> Cells:

@@ -66,6 +66,9 @@ class Drawer:
         Of the draws.
     n_samples : int
         Importance samples.
+    hidden : ndarray of bool, shape (n_rows, n_columns), optional
+        Observed cells whose values the store does not hold: they are drawn too, as values that
+        were observed.
     on_rows : callable, optional
         Called with the number of (row, imputation) pairs done.
     """
@@ -78,14 +81,17 @@ class Drawer:
         row_keys: npt.NDArray[np.uint64],
         seed: int,
         n_samples: int,
+        hidden: npt.NDArray[np.bool_] | None = None,
         on_rows: Callable[[int], None] | None = None,
     ) -> None:
         self.model, self.store = model, store
         self.row_keys, self.seed, self.n_samples = row_keys, seed, n_samples
         self.on_rows = on_rows
         self.layout = model.spec.layout
+        # Half: the column does not apply, and there is nothing to draw.
         cells = store.all().cells[0].cpu().numpy() > 0
-        self.missing = ~cells
+        self.hidden = None if hidden is None or not hidden.any() else hidden
+        self.missing = ~cells if self.hidden is None else ~cells | self.hidden
         self.gappy_rows = np.flatnonzero(self.missing.any(1))
         self._alignment: npt.NDArray[np.intp] | None = None
 
@@ -207,6 +213,10 @@ class Drawer:
         z = flat.gather(2, pick[..., None, None].expand(-1, -1, 1, dim))[:, :, 0]
         sets = pick % n_sets
         drawn = draw_cells(model, z, sets, uniform[..., dim + 1 :])
+        if self.hidden is not None:
+            again = draw_cells(model, z, sets, uniform[..., dim + 1 :], observed=True)
+            seen = torch.from_numpy(self.hidden[chunk][:, list(self.layout.columns)])
+            drawn = torch.where(seen.to(drawn.device), again, drawn)
         shares = weights.reshape(*weights.shape[:2], -1, n_sets).sum(2)
         return _RowDraws(
             drawn.cpu().numpy(),
@@ -302,7 +312,9 @@ def _chunks(rows: npt.NDArray[np.intp], size: int) -> list[npt.NDArray[np.intp]]
     return [rows[a : a + size] for a in range(0, len(rows), size)]
 
 
-def draw_cells(model: PatternSetMixtureVAE, z: Tensor, sets: Tensor, uniform: Tensor) -> Tensor:
+def draw_cells(
+    model: PatternSetMixtureVAE, z: Tensor, sets: Tensor, uniform: Tensor, *, observed: bool = False
+) -> Tensor:
     """Draw every feature given latents.
 
     Parameters
@@ -311,15 +323,17 @@ def draw_cells(model: PatternSetMixtureVAE, z: Tensor, sets: Tensor, uniform: Te
     z : Tensor, shape (members, rows, latent)
     sets : Tensor of int, shape (members, rows)
     uniform : Tensor, shape (members, rows, features)
+    observed : bool, default False
+        Whether to draw x_obs: what stands in observed cells.
 
     Returns
     -------
     Tensor, shape (members, rows, features)
-        Encoded values in the model's order, as if every cell were missing.
+        Encoded values in the model's order, as if every cell were missing (or observed).
     """
     wide = z[:, None, None].expand(-1, 1, model.spec.n_sets, -1, -1)
     eta = model.decoder(wide)
-    eta = model.decoder.missing(wide, eta)[:, 0]
+    eta = (eta if observed else model.decoder.missing(wide, eta))[:, 0]
     at = sets[:, None, :, None].expand(-1, 1, -1, eta.shape[-1])
     own = eta.gather(1, at)[:, 0]
     parts = []
@@ -328,7 +342,7 @@ def draw_cells(model: PatternSetMixtureVAE, z: Tensor, sets: Tensor, uniform: Te
     ):
         part, u = own[..., block.outputs], uniform[..., block.features]
         if isinstance(model.missingness, SelfMasking):
-            parts.append(model.missingness.tilt(i, part, sets, u))
+            parts.append(model.missingness.tilt(i, part, sets, u, observed=observed))
         else:
             parts.append(likelihood.draw(part, u))
     return torch.cat(parts, -1) if parts else own

@@ -109,6 +109,7 @@ def fit_model(
     seed: int,
     device: str,
     progress: Progress,
+    selection_effects: tuple[tuple[int, tuple[float, ...]], ...] = (),
 ) -> FittedModel:
     """Fit the model to an encoded table: the common fit, then the members.
 
@@ -131,6 +132,8 @@ def fit_model(
     device : str
         Name of a device or ``"auto"``.
     progress : Progress
+    selection_effects : tuple of (int, tuple of float)
+        Given effects of self-masking; see :class:`psmimpute.model.psm_vae.ModelSpec`.
 
     Returns
     -------
@@ -154,7 +157,7 @@ def fit_model(
     gappy = tuple(int(j) for j in np.flatnonzero(~table.observed_cells.all(0)))
     if model.hidden_dim == "auto":
         model = replace(model, hidden_dim=_hidden_dim(store.n_rows))
-    spec = ModelSpec(layout, gappy, n_sets or 1, missingness, pi, model)
+    spec = ModelSpec(layout, gappy, n_sets or 1, missingness, pi, model, selection_effects)
     with _interruptible(), progress.stage("choosing the structure") as on_step:
         common = CommonFit(spec, store, fit=fit, seed=seed, on_step=lambda _: on_step(1))
         structure = common.choose(sets=n_sets)

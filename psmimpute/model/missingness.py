@@ -143,7 +143,7 @@ class SelfMasking(MissingnessModel):
     For a missing cell x_j is integrated out: over the levels of a discrete feature exactly,
     over a continuous one by Gauss-Legendre quadrature on the probability scale. A
     categorical feature has one b for each level; that of a semicontinuous column is whether
-    it is zero.
+    it is zero. Likewise for the value of an observed cell that is hidden from the model.
 
     Parameters
     ----------
@@ -155,6 +155,8 @@ class SelfMasking(MissingnessModel):
         Those of the blocks of `layout`.
     gappy : tuple of int
         Columns with gaps.
+    fixed : tuple of (int, tuple of float), optional
+        Effects b that are given instead of learned: by output, one value or one for each set.
     """
 
     def __init__(
@@ -165,6 +167,7 @@ class SelfMasking(MissingnessModel):
         layout: FeatureLayout,
         likelihoods: LikelihoodBlocks,
         gappy: tuple[int, ...],
+        fixed: tuple[tuple[int, tuple[float, ...]], ...] = (),
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -173,12 +176,24 @@ class SelfMasking(MissingnessModel):
         self.register_buffer("carries", carries, persistent=False)
         self.intercept = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_features))
         self.effect = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_outputs))
+        given = torch.full((n_sets, layout.n_outputs), torch.nan)
+        for output, by_set in fixed:
+            given[:, output] = torch.tensor(by_set)
+        self.register_buffer("given", given, persistent=False)
+        columns = torch.tensor(layout.columns, dtype=torch.long)
+        self.register_buffer("columns", columns, persistent=False)
         nodes, weights = torch.from_numpy(_gauss_legendre()).float()
         self.register_buffer("nodes", nodes, persistent=False)
         self.register_buffer("log_weights", weights.log(), persistent=False)
 
+    def effects(self) -> Tensor:
+        """Effects b, learned or given, shape (members, sets, outputs)."""
+        given = self.get_buffer("given")
+        return torch.where(given.isnan(), self.effect, given)
+
     def log_prob(self, rows: Rows, z: Tensor, eta: Tensor) -> Tensor:  # noqa: ARG002
         """Sum over the columns with gaps of log P(m_j | r, x_j)."""
+        signs = 2 * rows.cells[..., self.get_buffer("columns")] - 1
         total = torch.zeros(eta.shape[:-1], device=eta.device)
         for block, likelihood in zip(self.layout.blocks, self._likelihoods[0], strict=True):
             seen = rows.observed[:, None, None, :, block.features]
@@ -187,12 +202,13 @@ class SelfMasking(MissingnessModel):
                 continue
             intercept = self.intercept[:, None, :, None, block.features]
             own = eta[..., block.outputs]
+            sign = signs[:, None, None, :, block.features]
             if not isinstance(likelihood, DiscreteLikelihood):
-                slope = self.effect[:, None, :, None, block.outputs]
+                slope = self.effects()[:, None, :, None, block.outputs]
                 known = F.logsigmoid(
                     intercept + slope * rows.values[:, None, None, :, block.features]
                 )
-                unknown = self._integrated(likelihood, own, intercept, slope)
+                unknown = self._integrated(likelihood, own, (intercept, slope), sign)
             else:
                 logits = intercept[..., None] + self._level_effects(block.outputs, likelihood)
                 code = rows.values[:, None, None, :, block.features].long()[..., None]
@@ -200,16 +216,18 @@ class SelfMasking(MissingnessModel):
                 at_code = logits.expand(*code.shape[:-1], logits.shape[-1])
                 known = F.logsigmoid(at_code.gather(-1, code).squeeze(-1))
                 log_p = likelihood.level_log_probs(own)
-                unknown = torch.logsumexp(log_p + F.logsigmoid(-logits), -1)
+                unknown = torch.logsumexp(log_p + F.logsigmoid(sign[..., None] * logits), -1)
             total = total + ((seen * known + (1 - seen) * unknown) * carries).sum(-1)
         return total
 
     def _integrated(
-        self, likelihood: Likelihood, eta: Tensor, intercept: Tensor, slope: Tensor
+        self, likelihood: Likelihood, eta: Tensor, coefficients: tuple[Tensor, Tensor], sign: Tensor
     ) -> Tensor:
-        """Log of the integral of P(missing | x) p(x | eta) over x."""
+        """Log of the integral of P(missing | x) p(x | eta) over x; of P(observed) at sign 1."""
+        intercept, slope = coefficients
         terms = [
-            F.logsigmoid(-intercept - slope * likelihood.draw(eta, node.expand_as(eta))) + weight
+            F.logsigmoid(sign * (intercept + slope * likelihood.draw(eta, node.expand_as(eta))))
+            + weight
             for node, weight in zip(
                 self.get_buffer("nodes"), self.get_buffer("log_weights"), strict=True
             )
@@ -218,13 +236,15 @@ class SelfMasking(MissingnessModel):
 
     def _level_effects(self, outputs: slice, likelihood: DiscreteLikelihood) -> Tensor:
         """Effects of each level, axes (members, 1, sets, 1, features, levels)."""
-        effect = self.effect[:, None, :, None, outputs]
+        effect = self.effects()[:, None, :, None, outputs]
         if isinstance(likelihood, CategoricalLikelihood):
             return likelihood.pad(effect)
         score = torch.linspace(-1.0, 1.0, likelihood.max_levels, device=effect.device)
         return effect[..., None] * score
 
-    def tilt(self, index: int, eta: Tensor, sets: Tensor, uniform: Tensor) -> Tensor:
+    def tilt(
+        self, index: int, eta: Tensor, sets: Tensor, uniform: Tensor, *, observed: bool = False
+    ) -> Tensor:
         """Draw from p(x | eta) P(missing | x, r) for the features of one block.
 
         Parameters
@@ -235,6 +255,8 @@ class SelfMasking(MissingnessModel):
         sets : Tensor, shape (members, rows)
             The set drawn for each row.
         uniform : Tensor, shape (members, rows, features of the block)
+        observed : bool, default False
+            Whether the cells were observed, though their values are hidden.
 
         Returns
         -------
@@ -243,18 +265,21 @@ class SelfMasking(MissingnessModel):
         block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
         carries = self.get_buffer("carries")[block.features]
         pick = sets[..., None].long()
+        sign = 1.0 if observed else -1.0
         intercept = self.intercept[..., block.features]
         intercept = intercept.gather(1, pick.expand(-1, -1, intercept.shape[-1]))
         if not isinstance(likelihood, DiscreteLikelihood):
-            slope = self.effect[..., block.outputs]
+            slope = self.effects()[..., block.outputs]
             slope = slope.gather(1, pick.expand(-1, -1, slope.shape[-1]))
-            tilted = self._tilted_uniform(likelihood, eta, (intercept, slope), uniform)
+            tilted = self._tilted_uniform(
+                likelihood, eta, (sign * intercept, sign * slope), uniform
+            )
             return likelihood.draw(eta, torch.where(carries > 0, tilted, uniform))
         effects = self._level_effects(block.outputs, likelihood)[:, 0, :, 0]
         at = pick[..., None].expand(-1, -1, *effects.shape[2:])
         logits = intercept[..., None] + effects.gather(1, at)
         log_p = likelihood.level_log_probs(eta)
-        log_p = log_p + F.logsigmoid(-logits) * carries[:, None]
+        log_p = log_p + F.logsigmoid(sign * logits) * carries[:, None]
         cumulative = log_p.softmax(-1).cumsum(-1)
         code = (uniform[..., None] > cumulative).sum(-1)
         present = torch.isfinite(log_p).sum(-1) - 1
@@ -299,7 +324,7 @@ class SelfMasking(MissingnessModel):
         block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
         intercept = self.intercept[:, None, :, None, block.features]
         carries = self.get_buffer("carries")[block.features]
-        slope = self.effect[:, None, :, None, block.outputs]
+        slope = self.effects()[:, None, :, None, block.outputs]
         total, mean = torch.zeros_like(eta), torch.zeros_like(eta)
         nodes, log_weights = self.get_buffer("nodes"), self.get_buffer("log_weights")
         for node, log_weight in zip(nodes, log_weights, strict=True):
@@ -316,12 +341,12 @@ class SelfMasking(MissingnessModel):
         coefficients: tuple[Tensor, Tensor],
         uniform: Tensor,
     ) -> Tensor:
-        """Uniforms reweighted by P(missing | x), by inversion over equally likely strata."""
+        """Uniforms reweighted by F(a + b x), by inversion over equally likely strata."""
         intercept, slope = coefficients
         middle = (torch.arange(_N_STRATA, device=eta.device) + 0.5) / _N_STRATA
         weights = torch.stack(
             [
-                torch.sigmoid(-intercept - slope * likelihood.draw(eta, u.expand_as(eta)))
+                torch.sigmoid(intercept + slope * likelihood.draw(eta, u.expand_as(eta)))
                 for u in middle
             ],
             -1,

@@ -55,6 +55,9 @@ class ModelSpec:
         pi' of each column.
     config : ModelConfig
         What the user chose.
+    selection_effects : tuple of (int, tuple of float)
+        Given effects of values on being observed, under selection: by output of the layout, one
+        value or one for each set.
     """
 
     layout: FeatureLayout
@@ -63,6 +66,7 @@ class ModelSpec:
     missingness: Missingness
     pi: tuple[float, ...]
     config: ModelConfig
+    selection_effects: tuple[tuple[int, tuple[float, ...]], ...] = ()
 
     @property
     def hidden_dim(self) -> int:
@@ -146,6 +150,7 @@ class PatternSetMixtureVAE(nn.Module):
                 layout=spec.layout,
                 likelihoods=self.likelihoods,
                 gappy=spec.gappy,
+                fixed=spec.selection_effects,
             )
         return SharedParameter(
             self.n_members,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,7 +31,8 @@ class Rows(NamedTuple):
     inputs : Tensor, shape (members or 1, rows, outputs)
         Network inputs, zero where not observed.
     cells : Tensor, shape (members or 1, rows, columns)
-        1.0 where the cell of the table was observed.
+        1.0 where the cell of the table was observed, 0.0 where it is missing, 0.5 where the
+        column does not apply: neither counts for or against a cell being observed.
     """
 
     values: Tensor
@@ -107,9 +109,16 @@ def store_rows(table: EncodedTable, layout: FeatureLayout, *, device: torch.devi
     ]
     fields += [
         _network_inputs(fields[0], fields[3], layout),
-        torch.from_numpy(table.observed_cells.astype(np.float32)),
+        torch.from_numpy(_cells(table)),
     ]
     return RowStore(torch.cat(fields, -1).to(device), tuple(a.shape[-1] for a in fields))
+
+
+def _cells(table: EncodedTable) -> npt.NDArray[np.float32]:
+    cells = table.observed_cells.astype(np.float32)
+    if table.applicable is not None:
+        cells[~table.applicable] = 0.5
+    return cells
 
 
 def _network_inputs(values: Tensor, observed: Tensor, layout: FeatureLayout) -> Tensor:

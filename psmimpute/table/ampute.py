@@ -51,12 +51,16 @@ class AmputationPattern:
         Share of the rows that are candidates for this pattern, relative to the other patterns.
     shape : {"RIGHT", "LEFT", "MID", "TAIL"}, optional
         Which scores are likeliest to lose values: high, low, middling, or extreme ones.
+    odds : sequence of float, optional
+        In place of `shape`: relative probabilities of losing values, in groups of equal size from
+        the lowest scores to the highest; (1, 3) makes the upper half three times as likely.
     """
 
     missing: Sequence[Hashable]
     weights: Mapping[Hashable, float] = field(default_factory=dict)
     share: float = 1.0
     shape: Shape | None = None
+    odds: Sequence[float] | None = None
 
 
 def ampute(
@@ -78,7 +82,9 @@ def ampute(
     .. math:: \operatorname{logit}^{-1}\{b + h(z)\}
 
     with h(z) = z (``"RIGHT"``), -z (``"LEFT"``), .75 - \|z\| (``"MID"``) or \|z\| - .75
-    (``"TAIL"``), and b such that the mean probability is `prop`.
+    (``"TAIL"``), and b such that the mean probability is `prop`. With `odds` o of a pattern
+    the candidates are split into g groups of equal size by their scores, and the probability in
+    group i is prop · g · o_i / Σ o.
 
     Parameters
     ----------
@@ -147,9 +153,11 @@ def ampute(
         probability: float | FloatArray = share_of_rows
         if scores is not None and len(rows):
             weights = _weights(pattern, mechanism, names)
-            probability = _probabilities(
-                scores[rows] @ weights, pattern.shape or shape, share_of_rows
-            )
+            score = scores[rows] @ weights
+            if pattern.odds is not None:
+                probability = _odds_probabilities(score, pattern.odds, share_of_rows)
+            else:
+                probability = _probabilities(score, pattern.shape or shape, share_of_rows)
         hit = rows[uniform[rows] < probability]
         columns = np.array([names.index(name) for name in pattern.missing])
         where[np.ix_(hit, columns)] = True
@@ -184,6 +192,13 @@ def _check_pattern(pattern: AmputationPattern, shape: Shape, names: list[Hashabl
         raise ConfigError("a pattern without missing columns does nothing: name one or more")
     if not pattern.share > 0:
         raise ConfigError(f"the share of a pattern must be positive, got {pattern.share}")
+    odds = pattern.odds
+    if odds is not None:
+        values = np.asarray(odds, dtype=np.float64)
+        if values.ndim != 1 or not (values >= 0).all() or not values.sum() > 0:
+            raise ConfigError(f"odds={odds!r} must be numbers from 0, not all of them 0")
+        if pattern.shape is not None:
+            raise ConfigError("a pattern takes a shape or odds, not both")
 
 
 def _share_of_rows(
@@ -246,6 +261,21 @@ def _z_scores(x: FloatArray) -> FloatArray:
     centred = x - x.mean(axis=0)
     scale = centred.std(axis=0)
     return np.asarray(centred / np.where(scale > 0, scale, 1.0))
+
+
+def _odds_probabilities(score: FloatArray, odds: Sequence[float], share: float) -> FloatArray:
+    """Probabilities of mean `share` in groups of equal size, in the proportions of the odds."""
+    relative = np.asarray(odds, dtype=np.float64)
+    by_group = share * len(relative) * relative / relative.sum()
+    if by_group.max() > 1:
+        raise ConfigError(
+            f"odds={odds!r} with {share:.3g} of the rows incomplete need a probability of "
+            f"{by_group.max():.3g}: lower prop, or give odds that are less unequal"
+        )
+    # Equal scores belong together; so do they to the group of the middle of their ranks.
+    rank = pd.Series(score).rank(method="average").to_numpy()
+    group = np.minimum((rank - 0.5) * len(relative) / len(score), len(relative) - 1)
+    return np.asarray(by_group[group.astype(np.intp)])
 
 
 def _probabilities(score: FloatArray, shape: Shape, share: float) -> FloatArray:

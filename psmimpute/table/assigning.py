@@ -23,7 +23,8 @@ def assign_cells(
     positions : array_like of int, shape (n_cells,)
         Positions of the rows to fill.
     values : ndarray, shape (n_cells,)
-        As from :func:`psmimpute.table.encoding.decode_column`.
+        As from :func:`psmimpute.table.encoding.decode_column`. Where one is missing, the cell
+        becomes missing, if the dtype can hold that.
 
     Returns
     -------
@@ -39,17 +40,41 @@ def assign_cells(
     dtype: Int64
     """
     where = np.asarray(positions, dtype=np.intp)
+    values, where, emptied = _present(np.asarray(values), where)
     dtype: Any = series.dtype
     if isinstance(dtype, np.dtype):
         cells: Any = series.to_numpy(copy=True)
-        cells[where] = _numpy_cells(dtype, np.asarray(values))
+        cells[where] = _numpy_cells(dtype, values)
     else:
         cells = series.array.copy()
-        cells[where] = _extension_cells(dtype, np.asarray(values))
+        cells[where] = _extension_cells(dtype, values)
+    _empty(cells, emptied)
     filled: pd.Series = pd.Series(
         cells, index=series.index, name=series.name, dtype=dtype, copy=False
     )
     return filled
+
+
+def _present(
+    values: npt.NDArray[Any], where: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Split off missing values: those of rows to which the column does not apply."""
+    if values.dtype.kind not in "fOmM":
+        return values, where, where[:0]
+    gone = np.asarray(pd.isna(values))
+    return values[~gone], where[~gone], where[gone]
+
+
+def _empty(cells: Any, where: npt.NDArray[np.intp]) -> None:  # noqa: ANN401
+    """Make cells missing that are not, in place; which marker a missing one has stays."""
+    if not where.size:
+        return
+    kept = where[~np.asarray(pd.isna(cells[where]))]
+    kind = cells.dtype.kind if isinstance(cells, np.ndarray) else ""
+    if kind in "biu" and kind:
+        return
+    markers: dict[str, Any] = {"f": np.nan, "m": np.timedelta64("NaT"), "M": np.datetime64("NaT")}
+    cells[kept] = pd.NA if not kind else markers.get(kind)
 
 
 def _numpy_cells(dtype: np.dtype[Any], values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,9 @@ class EncodedTable:
         only where the column is observed and not zero.
     observed_cells : ndarray of bool, shape (n_rows, n_columns)
         Whether the cell of the table was observed.
+    applicable : ndarray of bool, shape (n_rows, n_columns), optional
+        False for cells to which their column does not apply: whether they were observed says
+        nothing. By default all apply.
     """
 
     features: tuple[Feature, ...]
@@ -65,8 +68,41 @@ class EncodedTable:
     upper: FloatArray
     observed: BoolArray
     observed_cells: BoolArray
+    applicable: BoolArray | None = None
+
+    @property
+    def missing_cells(self) -> BoolArray:
+        """Cells to impute, shape (n_rows, n_columns): not observed, though they apply."""
+        missing = ~self.observed_cells
+        return missing if self.applicable is None else missing & self.applicable
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
         return len(self.values)
+
+    def hide(self, cells: BoolArray) -> EncodedTable:
+        """Return the table with some values hidden.
+
+        The cells still count as observed: what is hidden is the value, not the fact that there
+        is one.
+
+        Parameters
+        ----------
+        cells : ndarray of bool, shape (n_rows, n_columns)
+            The cells whose values to hide.
+
+        Returns
+        -------
+        EncodedTable
+            With zeros that are not observed in these cells.
+        """
+        columns = np.array([feature.column for feature in self.features], dtype=np.intp)
+        hidden = cells[:, columns]
+        return replace(
+            self,
+            values=np.where(hidden, 0.0, self.values),
+            lower=np.where(hidden, np.nan, self.lower),
+            upper=np.where(hidden, np.nan, self.upper),
+            observed=self.observed & ~hidden,
+        )

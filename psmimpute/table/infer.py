@@ -87,6 +87,46 @@ def infer_schema(
     return TableSchema(tuple(columns), tuple(left_out), tuple(left_out.values()))
 
 
+def schema_with_derived(
+    df: pd.DataFrame,
+    derived: Mapping[Hashable, object] | None,
+    *,
+    kinds: Mapping[Any, ColumnKind | str] | None = None,
+    exclude: Iterable[Hashable] = (),
+    bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+) -> TableSchema:
+    """Infer the schema of a table some of whose columns are computed from the others.
+
+    Parameters
+    ----------
+    df : DataFrame
+        At least one row.
+    derived : mapping of hashable to object, optional
+        Its keys are the columns computed; they are left out of the model.
+    kinds, exclude, bounds
+        As for :func:`infer_schema`.
+
+    Returns
+    -------
+    TableSchema
+        As :func:`infer_schema` gives it.
+
+    Raises
+    ------
+    SchemaError, SupportError
+        As :func:`infer_schema` does.
+    """
+    names = column_names(df)
+    computed = [name for name in names if isinstance(derived, Mapping) and name in derived]
+    asked = _checked_exclude(exclude, names)
+    schema = infer_schema(df, kinds=kinds, exclude=[*asked, *computed], bounds=bounds)
+    reasons = [
+        "derived from other columns" if name in computed else reason
+        for name, reason in zip(schema.excluded, schema.excluded_reasons, strict=True)
+    ]
+    return TableSchema(schema.columns, schema.excluded, tuple(reasons))
+
+
 def _check_names(option: str, given: Iterable[Hashable], names: list[Hashable]) -> None:
     unknown = [name for name in given if name not in names]
     if unknown:

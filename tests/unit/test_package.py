@@ -101,7 +101,7 @@ def test_all_files_that_are_not_python_are_packaged():
 
 def test_the_page_on_statistics_names_functions_that_exist():
     text = (ROOT / "docs" / "statistics.rst").read_text()
-    modules = "imputed|inference|likelihoods|model|pooling|random|table"
+    modules = "imputed|inference|likelihoods|model|pooling|random|selection_effects|table"
     names = set(re.findall(rf"``((?:{modules})\.[\w.]+)``", text))
     names |= {f"model.objective.{name}" for name in re.findall(r"\\texttt\{(\w+\\_term)\}", text)}
     assert len(names) > 30

@@ -30,8 +30,10 @@ def plot_overimpute(imp: ImputedTable, column: Hashable, *, ax: Axes | None = No
     Returns
     -------
     matplotlib Axes
-        For each such cell the mean of its imputations and a line from their 5 % to their 95 %
-        quantile; the title tells how many of the lines hold the observed value.
+        For each such cell the mean of its imputations and a line that holds the observed value
+        in 90 % of the cells, if observed and imputed values follow one law; with fewer than 19
+        imputations, the line from the smallest to the largest and a smaller share. The title
+        tells how many lines do.
 
     Raises
     ------
@@ -53,7 +55,10 @@ def plot_overimpute(imp: ImputedTable, column: Hashable, *, ax: Axes | None = No
         )
     truth = as_numbers(observed[known], column)
     draws = np.stack([as_numbers(imputed[k][known], column) for k in imputed.columns])
-    low, high = np.quantile(draws, (0.05, 0.95), axis=0)
+    # Of m draws and the value itself each rank is as likely: m + 1 places for it.
+    expected = min(0.9, (len(draws) - 1) / (len(draws) + 1))
+    tail = (1 - expected) / 2
+    low, high = np.quantile(draws, (tail, 1 - tail), axis=0, method="weibull")
     inside = float(((low <= truth) & (truth <= high)).mean())
     ax = new_axes(ax, width=4.6, height=4.4)
     ends = [min(truth.min(), low.min()), max(truth.max(), high.max())]
@@ -63,5 +68,6 @@ def plot_overimpute(imp: ImputedTable, column: Hashable, *, ax: Axes | None = No
     label_values(ax, observed, column, axis="x")
     label_values(ax, observed, column, axis="y")
     ax.set(xlabel=f"{ax.get_xlabel()}, observed", ylabel=f"{ax.get_ylabel()}, imputed")
-    ax.set_title(f"{100 * inside:.0f} % of the 90 % ranges hold the observed value", fontsize=9)
+    share = f"{100 * inside:.0f} % of the lines hold the observed value"
+    ax.set_title(f"{share}, {100 * expected:.0f} % expected", fontsize=9)
     return ax

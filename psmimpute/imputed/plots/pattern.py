@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 BoolArray = npt.NDArray[np.bool_]
 
+# More columns than this are drawn half as wide, so that a figure fits a page.
+MANY_COLUMNS = 25
+
 
 def plot_pattern(imp: ImputedTable, *, max_patterns: int = 25, ax: Axes | None = None) -> Axes:
     """Draw the patterns of missing cells: blue observed, red missing.
@@ -41,7 +44,10 @@ def plot_pattern(imp: ImputedTable, *, max_patterns: int = 25, ax: Axes | None =
     patterns, counts = _patterns(missing.to_numpy(dtype=bool)[:, columns])
     shown = patterns[:max_patterns]
     n_patterns, n_columns = shown.shape
-    ax = new_axes(ax, width=0.3 * n_columns + 2, height=0.24 * n_patterns + 2)
+    many = n_columns > MANY_COLUMNS
+    size = 7 if many else None
+    width = (0.15 if many else 0.3) * n_columns + 2
+    ax = new_axes(ax, width=width, height=0.24 * n_patterns + 2)
     mesh = ax.pcolormesh(shown, cmap=_two_colors(), vmin=0, vmax=1, edgecolors="white", lw=0.5)
     mesh.set_label("missing")
     ax.invert_yaxis()
@@ -49,12 +55,12 @@ def plot_pattern(imp: ImputedTable, *, max_patterns: int = 25, ax: Axes | None =
     names = [str(missing.columns[j]) for j in columns]
     below = [str(n) for n in missing.sum().to_numpy()[columns]]
     middles = np.arange(n_columns) + 0.5
-    ax.set_xticks(middles, below, rotation=90)
+    ax.set_xticks(middles, below, rotation=90, fontsize=size)
     ax.set_yticks(np.arange(n_patterns) + 0.5, [str(n) for n in counts[:max_patterns]])
     ax.tick_params(length=0)
     ax.set(xlabel="missing cells", ylabel="rows")
     above = ax.secondary_xaxis("top")
-    above.set_xticks(middles, names, rotation=90)
+    above.set_xticks(middles, names, rotation=90, fontsize=size)
     right = ax.secondary_yaxis("right")
     right.set_yticks(np.arange(n_patterns) + 0.5, [str(n) for n in shown.sum(axis=1)])
     right.set_ylabel("missing columns" + _left_out(len(patterns) - n_patterns))

@@ -42,7 +42,8 @@ def plot_pattern_sets(
     Returns
     -------
     matplotlib Axes
-        A heat map with one row for each set, or a histogram.
+        A heat map with one row for each set (with one column for each, where the data have many
+        columns), or a histogram.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def plot_pattern_sets(
     elif show == "mean":
         profile, title = (
             standardized_means(imp),
-            "Mean, in standard deviations from the overall mean",
+            "Mean, in standard deviations from overall",
         )
         reach = max(1.0, float(np.nanmax(np.abs(profile.to_numpy()), initial=0.0)))
         limits, colors = (-reach, reach), "RdBu_r"
@@ -141,19 +142,29 @@ def _heat_map(
     ax: Axes | None,
 ) -> Axes:
     n_sets, n_columns = profile.shape
-    ax = new_axes(ax, width=max(4.0, 0.36 * n_columns + 2), height=0.4 * n_sets + 2)
+    # Many columns go down the page, as many as a page is long.
+    down = n_columns > MAX_ANNOTATED
     values = profile.to_numpy(dtype=float)
-    mesh = ax.pcolormesh(values, cmap=colors, vmin=limits[0], vmax=limits[1], edgecolors="white")
+    names = [str(name) for name in profile.columns]
+    sets = [str(label) for label in profile.index]
+    if down:
+        ax = new_axes(ax, width=max(4.0, 0.5 * n_sets + 2.5), height=0.16 * n_columns + 1.2)
+        shown = values.T
+        ax.set_yticks(np.arange(n_columns) + 0.5, names, fontsize=7)
+        ax.set_xticks(np.arange(n_sets) + 0.5, sets)
+    else:
+        ax = new_axes(ax, width=max(4.0, 0.36 * n_columns + 2), height=0.4 * n_sets + 2)
+        shown = values
+        ax.set_xticks(np.arange(n_columns) + 0.5, names, rotation=90)
+        ax.set_yticks(np.arange(n_sets) + 0.5, sets)
+    mesh = ax.pcolormesh(shown, cmap=colors, vmin=limits[0], vmax=limits[1], edgecolors="white")
     ax.invert_yaxis()
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
-    names = [str(name) for name in profile.columns]
-    ax.set_xticks(np.arange(n_columns) + 0.5, names, rotation=90)
-    ax.set_yticks(np.arange(n_sets) + 0.5, [str(label) for label in profile.index])
-    ax.set(ylabel="pattern set")
-    ax.set_title(title, fontsize=9)
+    ax.set(**{"xlabel" if down else "ylabel": "pattern set"})
+    ax.set_title(title, fontsize=9, wrap=True)
     ax.figure.colorbar(mesh, ax=ax, pad=0.01)
-    if n_columns <= MAX_ANNOTATED:
+    if not down:
         _annotate(ax, values, limits)
     return ax
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,10 +93,7 @@ def column_cells(imp: ImputedTable, column: Hashable) -> Cells:
         If there is no such column.
     """
     missing = imputed_rows(imp, column)
-    if column in imp.assigned:
-        filled = [frame[column][missing] for frame in imp]
-    else:
-        filled = [cells for _, cells in imp.imputed_values(column).items()]
+    filled = [cells.dropna() for _, cells in imp.imputed_values(column).items()]
     observed = imp.complete_columns(0, [column])[column][~missing].dropna()
     return Cells(observed, filled)
 
@@ -178,6 +176,29 @@ def label_values(ax: Axes, values: pd.Series, column: Hashable, *, axis: str) ->
         shown.axis_date()
         if axis == "x":
             ax.tick_params(axis="x", rotation=30)
+
+
+def interval_label(term: str, alpha: float) -> str:
+    """Return the name of an axis that shows a term and its interval, in lines that fit.
+
+    Parameters
+    ----------
+    term : str
+        The term.
+    alpha : float
+        One minus the level of the interval.
+
+    Returns
+    -------
+    str
+        Lines of at most 36 characters.
+
+    Examples
+    --------
+    >>> interval_label("age", 0.05).splitlines()
+    ['age', '95 % interval']
+    """
+    return f"{fill(term, 36)}\n{100 * (1 - alpha):g} % interval"
 
 
 def jitter(n: int, *, spread: float) -> FloatArray:

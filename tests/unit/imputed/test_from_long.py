@@ -113,3 +113,14 @@ def test_every_dtype_survives(column, frame):
         got = imp.complete(k)["x"]
         assert got.dtype == column.dtype
         assert got.astype(object).equals(block.astype(column.dtype).astype(object))
+
+
+def test_cells_that_apply_in_some_imputations_only_come_back():
+    blocks = [["a", None, "b"], ["a", "b", "b"], ["a", None, "b"]]
+    long = pd.DataFrame(
+        {".imp": np.repeat([0, 1, 2], 3), "x": pd.Categorical(np.concatenate(blocks))}
+    )
+    imp = from_long(long)
+    assert imp.imputed_values("x").isna().to_numpy().tolist() == [[False, True]]
+    assert imp.complete(2)["x"].isna().tolist() == [False, True, False]
+    assert from_long(imp.complete("long", include=True)) == imp

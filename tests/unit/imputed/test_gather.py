@@ -33,13 +33,20 @@ def test_missing_equals_missing(dtype):
     assert same_cells(a, b).tolist() == [True, False, True]
 
 
-def test_levels_must_be_there_in_all_imputations():
+def test_a_level_may_be_there_in_some_imputations_only():
     levels = pd.CategoricalDtype(["a"])
     one, two = pd.Series(["a"], dtype=levels), pd.Series([None], dtype=levels)
-    with pytest.raises(ImputationError, match="'g' has no level in some cells of imputation 2"):
-        gather_column([one, two], name="g", missing=np.array([False]))
+    gathered = gather_column([one, two], name="g", missing=np.array([False]))
+    assert gathered.column.isna().tolist() == gathered.rows.tolist() == [True]
+    assert pd.isna(gathered.cells).tolist() == [[False], [True]]
 
 
 def test_dates_with_a_time_zone_are_taken_in_utc():
     dates = pd.Series(pd.to_datetime(["2020-07-01 02:00"])).dt.tz_localize("Europe/Berlin")
     assert cell_values(dates, np.array([True])) == [np.datetime64("2020-07-01T00:00")]
+
+
+def test_one_dtype_is_asked_for():
+    one, two = pd.Series([1.0]), pd.Series(["a"], dtype="string")
+    with pytest.raises(ImputationError, match="'g' has dtype float64 in imputation 1 but string"):
+        gather_column([one, two], name="g", missing=np.array([False]))

@@ -17,6 +17,7 @@ from psmimpute.exceptions import ImputationError
 from psmimpute.imputed.plots.pattern_sets import missing_rates, standardized_means
 from psmimpute.imputed.plots.propensity import missing_propensity
 from psmimpute.imputed.plots.style import IMPUTED, OBSERVED
+from psmimpute.table.patterns import flux
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +169,33 @@ def test_overimpute_compares_with_what_was_observed(imp, frame):
     ax = over.plot.overimpute("done")
     assert_allclose(points(ax)[-1][:, 0], frame["done"].iloc[:6])
     assert_allclose(points(ax)[-1][:, 1], draws.mean(axis=0))
+    # Four draws leave five places for the observed value: three of them are between draws.
+    ends = np.array([segment[:, 1] for segment in ax.collections[0].get_segments()])
+    assert_allclose(ends, np.column_stack([draws.min(axis=0), draws.max(axis=0)]))
+    truth = frame["done"].iloc[:6].to_numpy()
+    inside = 100 * np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1]))
+    title = f"{inside:.0f} % of the lines hold the observed value, 60 % expected"
+    assert ax.get_title() == title
+
+
+@pytest.mark.parametrize(("m", "share"), [(20, 0.9), (100, 0.9), (5, 4 / 6)])
+def test_overimputation_lines_hold_as_many_values_as_they_say(fill_gaps, m, share):
+    rng = np.random.default_rng(0)
+    n = 4000
+    frame = pd.DataFrame({"x": rng.normal(size=n), "y": rng.normal(size=n)})
+    base = fill_gaps(frame, m=m)
+    over = type(base)(
+        data=frame,
+        schema=base.schema,
+        where=np.tile([True, False], (n, 1)),
+        values={0: rng.normal(size=(m, n))},
+        member_of=np.arange(m),
+    )
+    title = over.plot.overimpute("x").get_title()
+    assert title.endswith(f"{100 * share:.0f} % expected")
+    # Rounded to whole per cents, and within four standard errors of a share of 4,000 cells.
+    error = 100 * 4 * np.sqrt(share * (1 - share) / n) + 0.5
+    assert abs(float(title.split()[0]) - 100 * share) < error
 
 
 def test_assigned_columns_can_be_drawn(imp):
@@ -214,6 +242,47 @@ def test_no_history_and_no_weights_is_said(imp):
         imp.plot.trace()
     with pytest.raises(ImputationError, match="no effective sample sizes"):
         imp.plot.weights()
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_flux_names_stand_near_their_points_and_cover_none(imp, wide, size):
+    table = imp if size == "small" else wide
+    ax = table.plot.flux()
+    ax.figure.canvas.draw()
+    drawn = ax.collections[0].get_offsets()
+    assert_allclose(drawn, flux(table.data)[["influx", "outflux"]])
+    pixels = ax.transData.transform(drawn)
+    named = set()
+    for label in ax.texts:
+        box = Text.get_window_extent(label)
+        assert not box.count_contains(pixels)
+        assert ax.bbox.x0 <= box.x0 < box.x1 <= ax.bbox.x1
+        place = ax.transData.transform(label.xy)
+        assert np.hypot(*(np.array([box.x0, box.y0]) - place)) < 3.5 * ax.figure.dpi
+        named |= set(label.get_text().split(", "))
+    if size == "small":
+        assert named - {"+1 more"} <= set(map(str, table.data.columns))
+    assert len(named) > 5
+
+
+def test_flux_of_complete_data_has_no_outflux_to_label(fill_gaps):
+    whole = fill_gaps(pd.DataFrame({"x": [1.0, 2.0], "y": [2.0, 1.0]}))
+    whole.plot.flux().figure.canvas.draw()
+
+
+def test_trace_shows_one_loss_where_both_are_the_same(imp):
+    records = [{**record, "loss": record["oob_loss"]} for record in imp.info.history]
+    imp.info = replace(imp.info, history=records)
+    assert {line.get_color() for line in imp.plot.trace().lines} == {IMPUTED}
+
+
+def test_many_columns_run_down_the_page(wide):
+    ax = wide.plot.pattern_sets()
+    expected = missing_rates(wide)
+    assert_allclose(np.asarray(ax.collections[0].get_array()), expected.T)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [*expected.columns]
+    width, _ = wide.plot.pattern().figure.get_size_inches()
+    assert width < 12
 
 
 def overlapping(texts, renderer) -> list[tuple[str, str]]:

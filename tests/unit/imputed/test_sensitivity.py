@@ -10,7 +10,8 @@ import statsmodels.formula.api as smf
 from numpy.testing import assert_allclose
 
 from psmimpute.exceptions import ImputationError
-from psmimpute.imputed.sensitivity import tipping_point
+from psmimpute.imputed.pi_sensitivity import PiSensitivity
+from psmimpute.imputed.sensitivity import TippingPoint, tipping_point
 
 MEAN = "I(height - 168) ~ 1"
 DELTAS = [-40.0, -20.0, 0.0, 20.0, 40.0]
@@ -82,3 +83,26 @@ def test_refuses_questions_without_an_answer(imp, options, message):
     asked = {"column": "height", "deltas": [0.0], "model": smf.ols, **options}
     with pytest.raises(ImputationError, match=message):
         tipping_point(imp, "weight ~ height + done", **asked)
+
+
+def test_labels_of_the_sensitivity_plots_fit(imp):
+    """Tipping points and π′ share their look; a long term must not leave the figure."""
+    term = "C(a_rather_long_name_of_a_column)[T.and_of_a_level]"
+    rows = {"estimate": [0.1, 0.2], "conf_low": [-0.1, 0.1], "conf_high": [0.3, 0.3]}
+    frame = pd.DataFrame({"pi": [0.0, 1.0], **rows, "conclusion": [0, 1]})
+    found = PiSensitivity(frame, term, 0.05)
+    assert "the conclusion changes" in found.summary()
+    assert "estimate" in repr(found)
+    tipping = TippingPoint(
+        frame.rename(columns={"pi": "delta"}), "a_rather_long_name_of_a_column", term, 0.05, 0
+    )
+    for drawn in (found, tipping):
+        ax = drawn.plot()
+        ax.figure.canvas.draw()
+        box = ax.figure.bbox
+        label = ax.xaxis.label.get_window_extent()
+        assert box.x0 <= label.x0 < label.x1 <= box.x1
+        label = ax.yaxis.label.get_window_extent()
+        assert box.y0 <= label.y0 < label.y1 <= box.y1
+        assert box.x0 <= label.x0
+        plt.close(ax.figure)

@@ -197,3 +197,41 @@ def test_with_shared_missingness_the_gaps_speak_of_the_set(linear_gaussian):
     log_mask = log_expit(sign[:, None] * intercept).sum(-1)
     found = _drawer(exact, model=model).draw(range(1)).set_probabilities
     assert_allclose(found, softmax(exact.log_evidence(0) + log_mask, axis=1), atol=1e-4)
+
+
+def test_hidden_observed_cells_are_drawn_given_the_others_and_that_they_were_observed(
+    linear_gaussian,
+):
+    """Under shared missingness: the gaps still count, the hidden cell as one that was seen."""
+    one = linear_gaussian(n_members=1)
+    n, j = 4000, 2
+    rows = np.repeat(one.x[1:2], n, 0)
+    model = one.model(missingness="shared")
+    intercept = np.random.default_rng(2).normal(scale=2, size=(3, 5))
+    with torch.no_grad():
+        model.missingness.intercept.copy_(torch.from_numpy(intercept)[None])
+    shown = one.with_rows(np.where(np.arange(5) == j, np.nan, rows))
+    hidden = np.zeros(rows.shape, bool)
+    hidden[:, j] = True
+    store = one.with_rows(rows).store()
+    packed = store.packed.clone()
+    start = sum(store.widths[:3])
+    packed[:, [j, start + j, start + 5 + j]] = 0.0  # value, observed, input; the cell stays
+    drawer = Drawer(
+        model,
+        type(store)(packed, store.widths),
+        row_keys=np.arange(n, dtype=np.uint64),
+        seed=5,
+        n_samples=64,
+        hidden=hidden,
+    )
+    drawn = drawer.draw(range(1))
+    share = softmax(shown.with_rows(shown.x[:1]).log_evidence(0)[0] + log_expit(intercept).sum(1))
+    means, sds = shown.with_rows(shown.x[:1]).conditional(0, 0, j)
+
+    def cdf(x):
+        return share @ stats.norm(means[:, None], sds[:, None]).cdf(x)
+
+    assert [a.shape[1] for a in drawn.features] == [0, 0, n, 0, 0]
+    assert stats.kstest(drawn.features[j][0], cdf).pvalue > FALSE_ALARM
+    assert_allclose(drawn.set_probabilities[0], share, atol=1e-4)

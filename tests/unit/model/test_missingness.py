@@ -207,7 +207,62 @@ def test_without_slopes_missingness_depends_on_the_set_alone():
         assert_allclose(found[e, r], log_expit(sign * intercept).sum(1), atol=1e-5)
 
 
-def _tilted(masked, feature, e, r):
+@pytest.mark.parametrize(
+    ("feature", "nodes"), [(0, 400), (1, 400), (2, None), (4, None), (5, None)]
+)
+@torch.no_grad()
+def test_the_hidden_value_of_an_observed_cell_is_integrated_out(feature, nodes):
+    masked = Masked((FEATURES[feature].column,), nodes=nodes)
+    rows = masked.rows._replace(
+        values=torch.zeros_like(masked.rows.values), observed=torch.zeros_like(masked.rows.observed)
+    )
+    found = masked.model.log_prob(rows, masked.eta, masked.eta)
+    seen = masked.table.observed_cells[:, FEATURES[feature].column]
+    for e, r, i in np.ndindex(2, 2, 20):
+        eta = masked.eta[e, 0, r, i, masked.outputs(feature)].double().numpy()
+        log_missing = _log_missing(masked, feature, e, r, eta)
+        expected = np.log1p(-np.exp(log_missing)) if seen[i] else log_missing
+        assert found[e, 0, r, i].item() == pytest.approx(expected, abs=2e-3)
+
+
+@torch.no_grad()
+def test_cells_to_which_a_column_does_not_apply_count_for_nothing():
+    masked = Masked((0, 2, 4))
+    rows = masked.rows._replace(
+        values=torch.zeros_like(masked.rows.values),
+        observed=torch.zeros_like(masked.rows.observed),
+        cells=torch.full_like(masked.rows.cells, 0.5),
+    )
+    found = masked.model.log_prob(rows, masked.eta, masked.eta)
+    assert_allclose(found, 3 * np.log(0.5), atol=1e-4)
+    shared = SharedParameter(2, 2, latent_dim=2, gappy=(0, 2), complete_inputs=(), latent=False)
+    for p in shared.parameters():
+        p.normal_(generator=torch.Generator().manual_seed(0))
+    z = masked.eta[..., :2]
+    assert_allclose(shared.log_prob(rows, z, z), 2 * np.log(0.5), atol=1e-6)
+
+
+@torch.no_grad()
+def test_given_effects_take_the_place_of_learned_ones():
+    masked = Masked((0, 2))
+    plain = masked.model.effects().clone()
+    given = SelfMasking(
+        2,
+        2,
+        layout=masked.layout,
+        likelihoods=masked.likelihoods,
+        gappy=(0, 2),
+        fixed=((0, (1.5,)), (3, (-1.0, 2.0))),
+    )
+    given.effect.copy_(masked.model.effect)
+    found = given.effects()
+    assert (found[..., 0] == 1.5).all()
+    assert_allclose(found[..., 3], [[-1.0, 2.0]] * 2)
+    rest = [i for i in range(plain.shape[-1]) if i not in (0, 3)]
+    torch.testing.assert_close(found[..., rest], plain[..., rest])
+
+
+def _tilted(masked, feature, e, r, *, observed=False):
     """Draws of a feature given that its cell is missing, and the linear predictors."""
     index, j, _ = masked.at(feature)
     block = masked.layout.blocks[index]
@@ -215,36 +270,40 @@ def _tilted(masked, feature, e, r):
     shape = (2, N_DRAWS, block.n_features)
     uniform = torch.rand(shape, generator=torch.Generator().manual_seed(99))
     sets = torch.full((2, N_DRAWS), r)
-    drawn = masked.model.tilt(index, eta, sets, uniform)[e, :, j].numpy()
+    drawn = masked.model.tilt(index, eta, sets, uniform, observed=observed)[e, :, j].numpy()
     return drawn, masked.eta[e, 0, r, 0, masked.outputs(feature)].double().numpy()
 
 
+@pytest.mark.parametrize("observed", [False, True])
 @pytest.mark.parametrize("steep", [1.0, 4.0])
 @pytest.mark.parametrize("feature", [0, 1])
 @torch.no_grad()
-def test_missing_numbers_are_drawn_given_that_they_are_missing(feature, steep):
+def test_numbers_are_drawn_given_that_they_are_missing_or_hidden(feature, steep, observed):
     masked = Masked((0, 1))
     masked.model.effect.mul_(steep)
     for e, r in np.ndindex(2, 2):
-        drawn, eta = _tilted(masked, feature, e, r)
+        drawn, eta = _tilted(masked, feature, e, r, observed=observed)
+        sign = 1 if observed else -1
         law = masked.law(feature, e, eta[0])
         grid = law.ppf(np.linspace(1e-9, 1 - 1e-9, 20_001))
-        density = law.pdf(grid) * expit(-masked.logits(feature, e, r, grid))
+        density = law.pdf(grid) * expit(sign * masked.logits(feature, e, r, grid))
         cdf = integrate.cumulative_trapezoid(density, grid, initial=0)
         found = stats.kstest(drawn, lambda x, g=grid, c=cdf: np.interp(x, g, c / c[-1]))
         assert found.pvalue > FALSE_ALARM / 4
 
 
+@pytest.mark.parametrize("observed", [False, True])
 @pytest.mark.parametrize("feature", [2, 3, 4, 5])
 @torch.no_grad()
-def test_missing_levels_are_drawn_given_that_they_are_missing(feature):
+def test_levels_are_drawn_given_that_they_are_missing_or_hidden(feature, observed):
     masked = Masked((2, 3, 4, 5))
     masked.model.effect.mul_(2.0)
     for e, r in np.ndindex(2, 2):
-        drawn, eta = _tilted(masked, feature, e, r)
+        drawn, eta = _tilted(masked, feature, e, r, observed=observed)
+        sign = 1 if observed else -1
         log_mass = masked.levels(feature, e, eta)
         levels = np.arange(len(log_mass))
-        mass = np.exp(log_mass) * expit(-masked.logits(feature, e, r, levels))
+        mass = np.exp(log_mass) * expit(sign * masked.logits(feature, e, r, levels))
         expected = mass / mass.sum() * N_DRAWS
         seen = np.bincount(drawn.astype(int), minlength=len(mass))
         assert stats.chisquare(seen, expected).pvalue > FALSE_ALARM / 4

@@ -144,3 +144,38 @@ def test_incomplete_or_empty_data_are_refused(complete):
         ampute(complete)
     with pytest.raises(SchemaError, match="no rows"):
         ampute(complete.iloc[:0])
+
+
+def test_odds_set_the_rates_of_equal_groups(rng):
+    n = 40_000
+    data = pd.DataFrame({"x": rng.normal(size=n), "y": 0.0})
+    pattern = AmputationPattern(["y"], weights={"x": 1.0}, odds=(1, 0, 3, 4))
+    gone = ampute(data, prop=0.2, seed=1, patterns=[pattern])["y"].isna()
+    rates = gone.groupby(pd.qcut(data["x"], 4, labels=False)).mean()
+    expected = 0.2 * 4 * np.array([1, 0, 3, 4]) / 8
+    # Five standard errors of a share of 10,000 rows.
+    error = 5 * np.sqrt(expected * (1 - expected) / 10_000)
+    assert (np.abs(rates - expected) <= error).all()
+
+
+def test_equal_scores_have_equal_odds():
+    data = pd.DataFrame({"x": np.repeat([0.0, 1.0], 500), "y": 0.0})
+    pattern = AmputationPattern(["y"], weights={"x": 1.0}, odds=(0, 1))
+    gone = ampute(data, prop=0.4, seed=1, patterns=[pattern])["y"].isna()
+    assert not gone[data["x"] == 0].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"odds": (1, -1)}, "must be numbers from 0"),
+        ({"odds": (0, 0)}, "not all of them 0"),
+        ({"odds": (0, 1)}, "need a probability of 1.4"),
+        ({"odds": (1, 2), "shape": "MID"}, "a shape or odds, not both"),
+    ],
+)
+def test_impossible_odds_are_refused(options, message):
+    data = pd.DataFrame({"x": np.arange(50.0), "y": 0.0})
+    pattern = AmputationPattern(["y"], weights={"x": 1.0}, **options)
+    with pytest.raises(ConfigError, match=message):
+        ampute(data, prop=0.7, seed=1, patterns=[pattern])

@@ -281,3 +281,34 @@ def test_imputed_numbers_stay_on_their_support(numbers, kind, dtype, latent):
     if kind == "count":
         assert value >= 0
     assert filled.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series([1.5, 2.5, np.nan]),
+        pd.Series([1, 2, None], dtype="Int64"),
+        pd.Series([True, False, None], dtype="boolean"),
+        pd.Series(["a", "b", None], dtype=object),
+        pd.Series(["a", "b", None], dtype="string"),
+        pd.Series(["a", "b", None], dtype="category"),
+        pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02", None])),
+        pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02", None])).dt.tz_localize("Asia/Tokyo"),
+        pd.Series(pd.to_timedelta([1, 2, None], unit="h")),
+        pd.Series([1, 2, None], dtype="int64[pyarrow]"),
+        pd.Series([1.5, 2.5, None], dtype="double[pyarrow]"),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_missing_values_empty_their_cells_and_the_others_are_filled(column):
+    value = column.iloc[1]
+    given = np.array([None, value], dtype=object)
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fmM":
+        given = pd.Series([None, value], dtype=column.dtype).to_numpy()
+    elif isinstance(column.dtype, pd.DatetimeTZDtype):
+        given = np.array(["NaT", value.tz_convert("UTC").tz_localize(None)], "datetime64[ns]")
+    found = assign_cells(column, [0, 2], given)
+    assert found.isna().tolist() == [True, False, False]
+    assert found.iloc[2] == value
+    assert found.dtype == column.dtype
+    assert column.iloc[0] is not None

@@ -1,0 +1,252 @@
+"""Skip patterns: cells to which a column does not apply, such as pregnancies of men.
+
+Such a cell is empty for a reason that is known. It is left out of the model, of the values and
+of which cells were observed, and comes back as missing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from psmimpute.exceptions import ConfigError, NotApplicableWarning
+from psmimpute.table.encoded import EncodedTable
+from psmimpute.table.expressions import Expression
+from psmimpute.table.reading import is_missing, row_of
+
+BoolArray = npt.NDArray[np.bool_]
+Condition = str | Callable[[pd.DataFrame], Any]
+
+
+@dataclass(frozen=True)
+class Applicability:
+    """When each of some columns applies.
+
+    Attributes
+    ----------
+    conditions : tuple of (hashable, callable)
+        Each maps a frame to one truth value for each row.
+    """
+
+    conditions: tuple[tuple[Hashable, Callable[[pd.DataFrame], Any]], ...] = ()
+
+    @classmethod
+    def of(cls, given: Mapping[Hashable, Condition] | None) -> Applicability:
+        """Read what the user gave.
+
+        Parameters
+        ----------
+        given : mapping of column to str or callable, optional
+            A formula such as ``"sex == 'female'"``, or a function of a frame.
+
+        Returns
+        -------
+        Applicability
+            Conditions in the order given.
+
+        Raises
+        ------
+        ConfigError
+            If it is no such mapping, or a formula cannot be used.
+        """
+        if given is None:
+            return cls()
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"applicable_if must map columns to conditions, got {given!r}")
+        for name, condition in given.items():
+            if not isinstance(condition, str) and not callable(condition):
+                raise ConfigError(
+                    f"applicable_if[{name!r}]={condition!r}: give a formula, such as "
+                    "\"sex == 'female'\", or a function of a frame"
+                )
+        return cls(
+            tuple((name, Expression(c) if isinstance(c, str) else c) for name, c in given.items())
+        )
+
+    def applies(self, name: Hashable, frame: pd.DataFrame) -> BoolArray:
+        """Tell in which rows a column applies.
+
+        Parameters
+        ----------
+        name : hashable
+            A column with a condition.
+        frame : DataFrame
+            In which the condition can be told.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows,)
+            False where the condition does not hold or is unknown.
+
+        Raises
+        ------
+        ConfigError
+            If the condition fails or is not one truth value for each row.
+        """
+        condition = dict(self.conditions)[name]
+        try:
+            found = condition(frame)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"applicable_if[{name!r}] failed: {error!r}") from error
+        held = pd.Series(found, index=frame.index) if np.ndim(found) else found
+        if not isinstance(held, pd.Series) or len(held) != len(frame):
+            raise ConfigError(
+                f"applicable_if[{name!r}] must give one truth value for each of the {len(frame)} "
+                f"rows, got {found!r}"
+            )
+        values = held.astype(object).where(held.notna(), False)
+        if not set(map(type, values)) <= {bool, np.bool_}:
+            raise ConfigError(f"applicable_if[{name!r}] must give truth values, got {found!r}")
+        return values.to_numpy(dtype=bool)
+
+    def never_applies(self, name: Hashable, df: pd.DataFrame) -> BoolArray:
+        """Tell in which rows of incomplete data a column certainly does not apply.
+
+        Parameters
+        ----------
+        name : hashable
+            A column with a condition.
+        df : DataFrame
+            Incomplete data.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows,)
+            False also where a column that the condition rests on is missing: of a function,
+            any column but the one at hand.
+
+        Raises
+        ------
+        ConfigError
+            As in :meth:`applies`.
+        """
+        condition = dict(self.conditions)[name]
+        used = (
+            [n for n in df.columns if str(n) in condition.names]
+            if isinstance(condition, Expression)
+            else [n for n in df.columns if n != name]
+        )
+        known = np.ones(len(df), dtype=bool)
+        for other in used:
+            known &= ~is_missing(df[other])
+        return known & ~self.applies(name, df)
+
+
+def check_names(applicability: Applicability, df: pd.DataFrame) -> None:
+    """Refuse conditions of columns that are not there, before anything is trained.
+
+    Parameters
+    ----------
+    applicability : Applicability
+        The conditions.
+    df : DataFrame
+        The data.
+
+    Raises
+    ------
+    ConfigError
+        If a column is unknown, or its condition cannot be told.
+    """
+    for name, _ in applicability.conditions:
+        if name not in df.columns:
+            raise ConfigError(
+                f"applicable_if names {name!r}, which is no column: there are {[*df.columns]}"
+            )
+        applicability.applies(name, df.head(20))
+
+
+def leave_out(
+    table: EncodedTable,
+    applicability: Applicability,
+    df: pd.DataFrame,
+    names: tuple[Hashable, ...],
+) -> EncodedTable:
+    """Mark the cells of a table to which their column does not apply.
+
+    Parameters
+    ----------
+    table : EncodedTable
+        The encoded data.
+    applicability : Applicability
+        The conditions.
+    df : DataFrame
+        The data.
+    names : tuple of hashable
+        Names of the modelled columns.
+
+    Returns
+    -------
+    EncodedTable
+        With `applicable`, if there are such cells.
+
+    Raises
+    ------
+    ConfigError
+        If a column is not modelled, or its condition cannot be told.
+
+    Warns
+    -----
+    NotApplicableWarning
+        If a cell was observed although its column does not apply: it is kept.
+    """
+    applicable = np.ones_like(table.observed_cells)
+    for name, _ in applicability.conditions:
+        if name not in names:
+            raise ConfigError(
+                f"applicable_if names {name!r}, which is not modelled: nothing is imputed there; "
+                "of a derived column, put the condition into its formula"
+            )
+        j = names.index(name)
+        never = applicability.never_applies(name, df)
+        contradicted = never & table.observed_cells[:, j]
+        if contradicted.any():
+            first = row_of(df.index, int(contradicted.argmax()))
+            warnings.warn(
+                f"column {name!r} does not apply to {first}, "
+                f"says applicable_if, but was observed there ({int(contradicted.sum())} such "
+                "cells): they are kept as they are; set them to missing, or mend the condition",
+                NotApplicableWarning,
+                stacklevel=4,
+            )
+        applicable[:, j] = ~never | table.observed_cells[:, j]
+    return table if applicable.all() else replace(table, applicable=applicable)
+
+
+def blank(
+    applicability: Applicability, frame: pd.DataFrame, imputed: Mapping[Hashable, BoolArray]
+) -> dict[Hashable, BoolArray]:
+    """Empty the imputed cells of a completed frame to which their column does not apply.
+
+    Conditions are taken in their order, so that one may rest on a column emptied before.
+
+    Parameters
+    ----------
+    applicability : Applicability
+        The conditions.
+    frame : DataFrame
+        A completed frame, which is changed.
+    imputed : mapping of hashable to ndarray of bool, shape (n_rows,)
+        The imputed cells of the columns that have any.
+
+    Returns
+    -------
+    dict of hashable to ndarray of bool
+        The emptied cells of each column with a condition.
+    """
+    emptied: dict[Hashable, BoolArray] = {}
+    for name, _ in applicability.conditions:
+        if name not in imputed:
+            continue
+        cells = imputed[name] & ~applicability.applies(name, frame)
+        emptied[name] = cells
+        if cells.any():
+            frame[name] = frame[name].mask(pd.Series(cells, index=frame.index))
+    return emptied

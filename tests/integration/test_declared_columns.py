@@ -1,0 +1,189 @@
+"""Derived columns, skip patterns and chosen cells through a whole imputation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from pandas.testing import assert_frame_equal
+
+import psmimpute as psm
+from psmimpute import PSMImputer, impute
+from psmimpute.exceptions import ConfigError
+
+DECLARED = {
+    "derived": {"bmi": "wgt / hgt**2", "heavy": "bmi > 25"},
+    "applicable_if": {"births": "sex == 'f'"},
+}
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    n = 120
+    h = rng.normal(size=n)
+    sex = np.where(rng.random(n) < 0.5, "f", "m").astype(object)
+    df = pd.DataFrame(
+        {
+            "wgt": 70 + 10 * h + 5 * rng.normal(size=n),
+            "hgt": 1.7 + 0.1 * h + 0.05 * rng.normal(size=n),
+            "sex": sex,
+            "births": pd.array(rng.poisson(1.5, n), "Int64"),
+        },
+        index=[f"p{i}" for i in range(n)],
+    )
+    df["bmi"] = df["wgt"] / df["hgt"] ** 2
+    df = df.mask(rng.random(df.shape) < 0.2)
+    df.loc[df["wgt"].isna() | df["hgt"].isna(), "bmi"] = np.nan
+    df.loc[sex == "m", "births"] = pd.NA
+    # Births are known of women alone, whether or not the sex was written down.
+    return df.astype({"births": "Int64"})
+
+
+@pytest.fixture(scope="module")
+def imp(table, fast):
+    return impute(table, **DECLARED, **fast)
+
+
+def test_derived_columns_are_computed_and_never_modelled(imp, table):
+    for completed in imp:
+        assert_allclose(completed["bmi"], completed["wgt"] / completed["hgt"] ** 2)
+        assert (completed["heavy"] == (completed["bmi"] > 25)).all()
+        shown = table["bmi"].notna()
+        assert completed.loc[shown, "bmi"].equals(table.loc[shown, "bmi"])
+    assert "bmi" not in imp.schema.column_names
+    assert imp.report().to_dict()["Imputation"]["Columns left out"] == {
+        "bmi": "derived from other columns"
+    }
+    assert_frame_equal(imp.complete(0).drop(columns="heavy"), table)
+
+
+def test_the_report_tells_what_was_declared(imp):
+    told = imp.report().to_dict()["Imputation"]
+    assert told["Applicable if"] == "births: sex == 'f'"
+    assert told["Derived"] == "bmi: wgt / hgt**2; heavy: bmi > 25"
+    assert "Selection effects given" not in told
+    quality = imp.report(diagnostics=imp.diagnostics()).to_dict()["Quality"]
+    assert any(line.startswith("coverage of 90 % intervals: ") for line in quality["Checks"])
+    assert imp.report().to_dict()["Quality"]["Checks"] == "not given to this report"
+
+
+def test_an_observed_bmi_of_those_with_no_weight_does_not_leak(table, fast):
+    """A derived column is no predictor: other values of it give the same imputations."""
+    other = table.assign(bmi=table["bmi"] * 2)
+    found = impute(other, **DECLARED, **fast)
+    for a, b in zip(found, impute(table, **DECLARED, **fast), strict=True):
+        assert a[["wgt", "hgt", "births"]].equals(b[["wgt", "hgt", "births"]])
+
+
+def test_births_of_men_stay_missing(imp, table):
+    for completed in imp:
+        known = table["births"].notna()
+        women = completed["sex"] == "f"
+        assert (completed["births"].notna() == (women | known)).all()
+        assert completed["births"].dtype == "Int64"
+    certain = (table["sex"] == "m").to_numpy()
+    assert not imp.where.loc[certain, "births"].any()
+
+
+def test_extending_keeps_what_was_declared(imp):
+    grown = imp.extend(4)
+    for k in (1, 2):
+        assert_frame_equal(grown.complete(k), imp.complete(k))
+    assert grown.complete(4)["bmi"].notna().all()
+
+
+def test_new_rows_and_single_imputation(table, fast):
+    imputer = PSMImputer(**DECLARED, **fast).fit(table)
+    part = table.iloc[:30]
+    done = imputer.impute(part)
+    assert (done.complete(1)["heavy"] == (done.complete(1)["bmi"] > 25)).all()
+    single = imputer.transform(part)
+    assert_allclose(single["bmi"], single["wgt"] / single["hgt"] ** 2)
+    men = part["sex"] == "m"
+    assert single.loc[men & part["births"].isna(), "births"].isna().all()
+
+
+def test_what_is_declared_matters_to_the_accessor_too(table, fast, imp):
+    found = table.psm.impute(**DECLARED, **fast)
+    assert_frame_equal(found.complete(1), imp.complete(1))
+
+
+def test_without_gaps_derived_columns_come_all_the_same(table, fast):
+    whole = table[["wgt", "hgt"]].dropna()
+    with pytest.warns(psm.exceptions.NoMissingDataWarning):
+        done = impute(whole, derived={"bmi": "wgt / hgt**2"}, **fast)
+    assert_allclose(done.complete(1)["bmi"], whole["wgt"] / whole["hgt"] ** 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"derived": {"bmi": "wgt / length"}}, "names 'length'"),
+        ({"applicable_if": {"age": "sex == 'f'"}}, "names 'age'"),
+        ({"applicable_if": {"births": "sex == 'f'"}, "exclude": ["births"]}, "not modelled"),
+        ({"where": "some"}, "where='some'"),
+        ({"selection_effect": {"wgt": 1.0}}, "missingness='selection'"),
+    ],
+)
+def test_bad_declarations_are_refused_at_the_door(table, fast, options, message, monkeypatch):
+    if "where" not in options:
+        monkeypatch.setattr("psmimpute.imputer.fit_model", _never)
+    with pytest.raises(ConfigError, match=message):
+        impute(table.drop(columns="bmi"), **options, **fast)
+
+
+def _never(*_, **__):
+    raise AssertionError("trained before the options were checked")
+
+
+# Chosen observed cells
+
+
+@pytest.fixture(scope="module")
+def chosen(table):
+    where = table.notna() & (np.random.default_rng(1).random(table.shape) < 0.15)
+    return where.drop(columns="bmi")
+
+
+def test_chosen_cells_are_imputed_and_the_others_kept(table, chosen, fast):
+    df = table.drop(columns="bmi")
+    over = impute(df, where=chosen, **fast)
+    assert_frame_equal(over.where, df.isna() | chosen)
+    for completed in over:
+        kept = df.notna() & ~chosen
+        for name in df:
+            assert (completed.loc[kept[name], name] == df.loc[kept[name], name]).all()
+        assert completed.dtypes.equals(df.dtypes)
+    moved = over.complete(1)["wgt"][chosen["wgt"]] != df["wgt"][chosen["wgt"]]
+    assert moved.all()
+    assert_frame_equal(over.complete(0), df)
+    assert_frame_equal(over.extend(3).complete(2), over.complete(2))
+
+
+def test_the_hidden_value_has_no_say(table, chosen, fast):
+    """A fitted model draws the same for a chosen cell whatever stands in it."""
+    df = table.drop(columns="bmi")
+    imputer = PSMImputer(**fast).fit(df)
+    first = imputer.impute(df, where=chosen)
+    other = df.copy()
+    other.loc[chosen["wgt"], "wgt"] += 25.0
+    second = imputer.impute(other, where=chosen)
+    for a, b in zip(first, second, strict=True):
+        assert_allclose(a["wgt"][chosen["wgt"]], b["wgt"][chosen["wgt"]])
+        assert_allclose(a["hgt"], b["hgt"])
+
+
+def test_everything_can_be_synthesised(table, fast):
+    df = table[["wgt", "hgt"]].dropna()
+    synthetic = impute(df, where="all", **fast)
+    assert synthetic.where.all(axis=None)
+    drawn = np.concatenate([frame["wgt"] for frame in synthetic])
+    # Two members' means of 80 rows: five standard errors, of the sample's and of theirs.
+    assert abs(drawn.mean() - df["wgt"].mean()) < 5 * df["wgt"].std() * np.sqrt(2 / len(df))
+
+
+def test_overimputation_plot_tells_how_many_ranges_hold(table, chosen, fast):
+    over = impute(table.drop(columns="bmi"), where=chosen, **fast)
+    assert over.plot.overimpute("wgt").get_title().endswith("33 % expected")

@@ -1,0 +1,113 @@
+"""
+A gallery of plots
+==================
+
+Every plot is a method of ``imp.plot``, takes ``ax=`` and returns the axes. Observed values are
+blue and imputed ones red, as in R's mice. Beside each stands what to look for.
+"""
+
+# %%
+import numpy as np
+import pandas as pd
+import statsmodels.formula.api as smf
+
+import psmimpute as psm
+
+boys = psm.load_boys()
+boys = boys[boys["age"] >= 8]
+options = {"seed": 1, "n_sets": 2, "fit": psm.FitConfig(max_steps=60)}
+imp = boys.psm.impute(m=5, derived={"bmi": "wgt / (hgt / 100)**2"}, **options)
+
+# %%
+# What is missing
+# ---------------
+# The patterns of gaps: how many rows have each, and how many columns it lacks.
+imp.plot.pattern()
+
+# %%
+# How much each column gives to others and needs from them. Low points are columns that neither
+# help nor can be helped much.
+imp.plot.flux()
+
+# %%
+# What was imputed
+# ----------------
+# Densities need not agree: who lacks a value may differ. A difference should have a reason.
+imp.plot.density("tv")
+
+# %%
+imp.plot.box("tv")
+
+# %%
+imp.plot.strip("hc")
+
+# %%
+# Shares of levels; the lines run from the smallest to the largest imputation.
+imp.plot.bars("gen")
+
+# %%
+# Two columns of one imputation. Red points, in which a value is imputed, should go on where blue
+# ones lead.
+imp.plot.xy("age", "tv")
+
+# %%
+# A derived column is drawn like any other.
+imp.plot.xy("age", "bmi", imputation=2)
+
+# %%
+# Given the propensity of being missing, observed and imputed values should be distributed alike.
+imp.plot.propensity("tv")
+
+# %%
+# What the pattern sets are
+# -------------------------
+imp.plot.pattern_sets()
+
+# %%
+imp.plot.pattern_sets(show="mean")
+
+# %%
+# How clearly rows belong to one of them.
+imp.plot.pattern_sets(show="membership")
+
+# %%
+# How the model fared
+# -------------------
+# The out-of-bag loss of each member.
+imp.plot.trace()
+
+# %%
+# How even the importance weights of each row are, in samples that they are worth.
+imp.plot.weights()
+
+# %%
+# Overimputation: observed cells, imputed as if their values were unknown. Nine of ten lines
+# should hold the value that was seen.
+chosen = pd.DataFrame(False, index=boys.index, columns=boys.columns)
+seen = np.flatnonzero(boys["hc"].notna())[::5]
+chosen.iloc[seen, boys.columns.get_loc("hc")] = True
+over = boys.drop(columns="bmi").psm.impute(m=20, where=chosen.drop(columns="bmi"), **options)
+over.plot.overimpute("hc")
+
+# %%
+# The same question for all columns at once, in numbers and words: cells are hidden from members
+# that had not been trained on their rows.
+checks = imp.diagnostics()
+checks.checks
+
+# %%
+checks.held_out.round(2)
+
+# %%
+# What if
+# -------
+# The estimate against a shift of the imputed values; the dashed lines mark where the
+# conclusion changes.
+tipping = psm.tipping_point(
+    imp, "bmi ~ age + tv", "tv", [-4.0, -2.0, 0.0, 2.0, 4.0], model=smf.ols, term="tv"
+)
+tipping.plot()
+
+# %%
+# The estimate against π′: see :doc:`03_sensitivity`.
+psm.pi_sensitivity(imp, "bmi ~ age + tv", (0.1, 0.5, 1.0), model=smf.ols, term="tv").plot()
