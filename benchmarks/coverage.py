@@ -28,7 +28,13 @@ from benchmarks.designs import DESIGNS, Design
 
 RESULTS = Path(__file__).parent / "results" / "coverage.csv"
 _KEY = ["design", "method", "n", "m", "seed"]
-_METHODS = ("full", "complete-cases", "ignorable", "shared", "selection", "mice")
+_OURS: dict[str, dict[str, str | int]] = {
+    "ignorable": {"missingness": "ignorable"},
+    "shared": {"missingness": "shared"},
+    "selection": {"missingness": "selection"},
+    "selection-2-sets": {"missingness": "selection", "n_sets": 2},
+}
+_METHODS = ("full", "complete-cases", "mice", *_OURS)
 _MICE = """
 suppressPackageStartupMessages(library(mice))
 d <- read.csv(file("stdin"), stringsAsFactors = TRUE)
@@ -74,9 +80,7 @@ def _mice(gappy: pd.DataFrame, *, m: int, seed: int) -> list[pd.DataFrame]:
     return [frame.reset_index(drop=True) for _, frame in long.groupby(".imp")]
 
 
-def replicate(
-    design: Design, method: str, *, n: int, m: int, seed: int, n_sets: int | str
-) -> pd.DataFrame:
+def replicate(design: Design, method: str, *, n: int, m: int, seed: int) -> pd.DataFrame:
     """One replication: a row for each term."""
     frame, where = design.draw(np.random.default_rng(seed), n)
     gappy = frame.mask(where)
@@ -91,7 +95,7 @@ def replicate(
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", psm.exceptions.PSMWarning)
-            imp = psm.impute(gappy, m, seed=seed, missingness=method, n_sets=n_sets)
+            imp = psm.impute(gappy, m, seed=seed, **_OURS[method])
         structure = imp.info.n_sets_reason.split("(")[0].strip(" ,")
         found = _pooled(design, [design.analyse(completed) for completed in imp])
     found.insert(0, "term", found.index)
@@ -129,7 +133,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--n", type=int, default=500)
     parser.add_argument("--m", type=int, default=20)
-    parser.add_argument("--n-sets", default="auto", type=lambda s: s if s == "auto" else int(s))
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--summary", action="store_true")
@@ -144,7 +147,7 @@ def main(arguments: list[str]) -> None:
             for design in a.design
             for method in a.method
         ]
-        _run([key for key in wanted if key not in ready], a.n_sets, a.out, a.jobs)
+        _run([key for key in wanted if key not in ready], a.out, a.jobs)
     results = pd.read_csv(a.out)
     print(summarise(results).to_string())
     if a.plot:
@@ -152,18 +155,16 @@ def main(arguments: list[str]) -> None:
         zip_plot(chosen[(chosen.n == a.n) & (chosen.m == a.m)], a.plot)
 
 
-def _run(
-    keys: list[tuple[str, str, int, int, int]], n_sets: str | int, out: Path, jobs: int
-) -> None:
+def _run(keys: list[tuple[str, str, int, int, int]], out: Path, jobs: int) -> None:
     out.parent.mkdir(exist_ok=True)
     with ProcessPoolExecutor(jobs) as pool:
-        for rows in pool.map(_one, keys, [n_sets] * len(keys)):
+        for rows in pool.map(_one, keys):
             rows.to_csv(out, mode="a", header=not out.exists(), index=False)
 
 
-def _one(key: tuple[str, str, int, int, int], n_sets: str | int) -> pd.DataFrame:
+def _one(key: tuple[str, str, int, int, int]) -> pd.DataFrame:
     name, method, n, m, seed = key
-    rows = replicate(DESIGNS[name], method, n=n, m=m, seed=seed, n_sets=n_sets)
+    rows = replicate(DESIGNS[name], method, n=n, m=m, seed=seed)
     for column, value in zip(reversed(_KEY), reversed(key), strict=True):
         rows.insert(0, column, value)
     return rows
