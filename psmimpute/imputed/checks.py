@@ -106,9 +106,9 @@ def _weights(weights: pd.Series) -> tuple[str, str, str]:
 
 
 def _members(members: pd.DataFrame) -> tuple[str, str, str]:
-    if members.empty or "best_oob_loss" not in members:
+    if members.empty or "last_oob_loss" not in members:
         return "training", "not done", "its history is not known"
-    last = members["last_loss"].astype(float)
+    last = members["last_oob_loss"].astype(float)
     spread = f"out-of-bag loss {last.min():.2f} to {last.max():.2f} nats for each row"
     usual = last.median()
     reach = max(_FAR_NATS, _FAR * float((last - usual).abs().median()))

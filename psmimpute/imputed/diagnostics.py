@@ -39,7 +39,7 @@ class Diagnostics:
         Over rows: smallest, 5 % quantile and median of the effective sample size, and the
         share of rows with a Pareto k above 0.7. Empty if the imputations carry none.
     members : DataFrame
-        One row for each member: ``steps``, ``last_loss`` and ``best_oob_loss``, if known.
+        One row for each member: ``steps``, ``last_loss`` and ``last_oob_loss``, if known.
     extrapolated : DataFrame
         Combinations of ``pattern_set`` and ``column`` with imputed cells and next to no observed
         ones, with the numbers of both that are expected from the sets' probabilities.
@@ -224,5 +224,5 @@ def _members(imp: ImputedTable) -> pd.DataFrame:
     grouped = history.groupby("member")
     result = pd.DataFrame({"steps": grouped["step"].max(), "last_loss": grouped["loss"].last()})
     if "oob_loss" in history:
-        result["best_oob_loss"] = grouped["oob_loss"].min()
+        result["last_oob_loss"] = grouped["oob_loss"].last()
     return result

@@ -38,8 +38,9 @@ class FittedModel:
     device : torch.device
         Where the model lives.
     history : tuple of dict
-        One record for each look at the rows held out: ``member``, ``step``, ``loss``,
-        ``oob_loss`` (nats per row).
+        One record for each look at the rows held out: ``member``, ``step``, ``loss`` of the
+        member's own rows since the last look (not at step 0) and ``oob_loss`` of rows out of
+        its bag, which the common fit that started it has seen (nats per row).
     latent_range : ndarray, shape (n_features, 2)
         Smallest and largest encoded value that was observed of each feature.
     warnings : tuple of str
@@ -149,7 +150,7 @@ def fit_model(
     Warns
     -----
     ConvergenceWarning
-        If the held-out loss was still falling when the steps ran out.
+        If a member's loss or derivatives were not finite.
     """
     where = choose_device(device)
     layout = lay_out(table.features, n_columns=n_columns)
@@ -213,21 +214,29 @@ def _train(
 
 
 def _records(trained: Trained, numbers: range) -> tuple[dict[str, float | int], ...]:
+    looks = zip(trained.steps, trained.training_losses, trained.losses, strict=True)
     return tuple(
-        {"member": number, "step": step, "loss": float(loss), "oob_loss": float(loss)}
-        for step, losses in zip(trained.steps, trained.losses, strict=True)
-        for number, loss in zip(numbers, losses, strict=True)
+        {"member": number, "step": step, "oob_loss": float(held_out)}
+        | ({"loss": float(loss)} if step else {})
+        for step, own, others in looks
+        for number, loss, held_out in zip(numbers, own, others, strict=True)
     )
 
 
 def _warn_of_convergence(trained: Trained) -> tuple[str, ...]:
-    losses = trained.losses
-    if np.isfinite(losses).all() and (losses < 1e20).all():
-        return ()
-    bad = np.flatnonzero(~(losses[-1] < 1e20)).tolist()
-    message = (
-        f"the loss of members {bad} is not finite: their imputations cannot be trusted; look for "
-        "extreme values, or lower FitConfig(learning_rate=...)"
-    )
-    warnings.warn(message, ConvergenceWarning, stacklevel=5)
-    return (message,)
+    losses, told = trained.losses, []
+    remedy = "look for extreme values, or lower FitConfig(learning_rate=...)"
+    if not (np.isfinite(losses).all() and (losses < 1e20).all()):
+        bad = np.flatnonzero(~(losses[-1] < 1e20)).tolist()
+        told.append(
+            f"the loss of members {bad} is not finite: their imputations cannot be trusted; "
+            + remedy
+        )
+    elif trained.bad_gradients:
+        told.append(
+            f"{trained.bad_gradients} derivatives were not finite while the members were trained, "
+            f"and were taken as zero: some parameters may have learned too little; {remedy}"
+        )
+    for message in told:
+        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+    return tuple(told)

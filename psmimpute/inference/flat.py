@@ -58,7 +58,7 @@ class FlatAdamW:
     """AdamW on :class:`FlatParameters`.
 
     A step of Adam is bounded whatever the gradient, so no clipping is needed; gradients that
-    are not finite are taken as zero.
+    are not finite are taken as zero, and counted.
 
     Parameters
     ----------
@@ -67,6 +67,11 @@ class FlatAdamW:
         Peak learning rate of each parameter.
     decay : Tensor, shape (size,)
         Decoupled weight decay of each parameter.
+
+    Attributes
+    ----------
+    n_bad : Tensor of int, shape ()
+        Number of derivatives that were not finite.
 
     References
     ----------
@@ -83,11 +88,13 @@ class FlatAdamW:
         self.first = torch.zeros_like(parameters.values)
         self.second = torch.zeros_like(parameters.values)
         self.n_steps = 0
+        self.n_bad = torch.zeros((), dtype=torch.long, device=parameters.values.device)
 
     @torch.no_grad()
     def step(self, schedule: float) -> None:
         """One step at `schedule` times the peak rates; gradients are then cleared."""
         gradient, values = self.parameters.gradients, self.parameters.values
+        self.n_bad += gradient.isfinite().logical_not_().sum()
         torch.nan_to_num_(gradient, nan=0.0, posinf=0.0, neginf=0.0)
         self.n_steps += 1
         b1, b2 = self._BETAS

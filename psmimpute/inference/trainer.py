@@ -67,6 +67,10 @@ class Trained:
         Steps at which the members were judged; the first is 0, before training.
     losses : ndarray, shape (len(steps), n_members)
         Mean negative bound of the rows held out.
+    training_losses : ndarray, shape (len(steps), n_members)
+        Mean negative bound of the rows of the steps since the last look; NaN at step 0.
+    bad_gradients : int
+        Derivatives that were not finite, and were taken as zero.
     best_step : ndarray of int, shape (n_members,)
         Step whose averaged parameters were kept.
     settled : ndarray of bool, shape (n_members,)
@@ -76,6 +80,8 @@ class Trained:
     model: PatternSetMixtureVAE
     steps: tuple[int, ...]
     losses: npt.NDArray[np.float64]
+    training_losses: npt.NDArray[np.float64]
+    bad_gradients: int
     best_step: npt.NDArray[np.int64]
     settled: npt.NDArray[np.bool_]
 
@@ -164,12 +170,15 @@ class Trainer:
             torch.randn(shape, generator=generator, out=eps[i])
         return torch.cat([eps, -eps], 1)[:, : self.plan.n_samples]
 
-    def _step(self, optimiser: FlatAdamW, schedule: float) -> None:
+    def _step(self, optimiser: FlatAdamW, schedule: float) -> Tensor:
+        """One step; returns the mean negative bound of its rows, shape (members,)."""
         rows, weight, total = self._batch()
         bound = self.model.bound(rows, self._eps(rows.values.shape[1]))
-        loss = self.model.penalty() / self.total - (bound * weight).sum(1) / total
+        fit = -(bound * weight).sum(1) / total
+        loss = self.model.penalty() / self.total + fit
         loss.sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step(schedule)
+        return fit.detach()
 
     @torch.no_grad()
     def judge_rows(self) -> Tensor:
@@ -203,8 +212,10 @@ class Trainer:
         best, best_loss = average.clone(), self._judge(average)
         best_step = torch.zeros(self.n_members, dtype=torch.long, device=self.device)
         steps, losses, settled = [0], [best_loss.cpu().numpy()], best_step > 0
+        training = [np.full(self.n_members, np.nan)]
+        since = torch.zeros(self.n_members, device=self.device)
         for step in range(1, plan.n_steps + 1):
-            self._step(optimiser, _schedule(step, plan.n_steps))
+            since += self._step(optimiser, _schedule(step, plan.n_steps))
             average.lerp_(self.flat.values, max(_AVERAGING, 1 / (1 + step)))
             if on_step is not None:
                 on_step(step)
@@ -215,6 +226,8 @@ class Trainer:
             best_loss = torch.where(better, loss, best_loss)
             best_step = torch.where(better, step, best_step)
             best = torch.where(better[self.flat.member], average, best)
+            training.append(since.cpu().numpy() / (step - steps[-1]))
+            since.zero_()
             steps.append(step)
             losses.append(loss.cpu().numpy())
             settled = step - best_step >= _PATIENCE * plan.every
@@ -224,7 +237,15 @@ class Trainer:
             self.flat.values.copy_(best)
         model = self.model.eval().requires_grad_(False)
         done = settled.cpu().numpy() | (best_step.cpu().numpy() < plan.n_steps)
-        return Trained(model, tuple(steps), np.array(losses), best_step.cpu().numpy(), done)
+        return Trained(
+            model,
+            tuple(steps),
+            np.array(losses),
+            np.array(training),
+            int(optimiser.n_bad),
+            best_step.cpu().numpy(),
+            done,
+        )
 
 
 def _schedule(step: int, n_steps: int) -> float:

@@ -42,10 +42,8 @@ def plot_trace(imp: ImputedTable, *, ax: Axes | None = None) -> Axes:
         raise ImputationError("these imputations carry no training history: nothing to trace")
     ax = new_axes(ax)
     lines = (("loss", OBSERVED, "training"), ("oob_loss", IMPUTED, "out of bag"))
-    same = "oob_loss" in history and history["loss"].equals(history["oob_loss"])
     for name, color, label in lines:
-        # Where members are judged out of bag alone, both columns hold that loss.
-        if name not in history.columns or (same and name == "loss"):
+        if name not in history.columns:
             continue
         first = True
         for _, records in history.dropna(subset=[name]).groupby("member"):

@@ -52,7 +52,7 @@ def test_weights_and_members(imp):
     assert_allclose(found.weights["ess_median"], np.median(imp.info.ess))
     assert_allclose(found.weights["pareto_k_above_0.7"], (imp.info.pareto_k > 0.7).mean())
     assert len(found.members) == 4
-    assert_allclose(found.members["best_oob_loss"], 3.1 - 4 / 12)
+    assert_allclose(found.members["last_oob_loss"], 3.1 - 4 / 12)
 
 
 def test_what_is_unknown_is_empty(imp):

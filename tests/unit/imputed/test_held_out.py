@@ -139,7 +139,7 @@ def test_verdicts_on_weights_training_and_support():
     empty = pd.DataFrame()
     weights = pd.Series({"ess_5_percent": 4.0, "pareto_k_above_0.7": 0.3})
     losses = [3.0, 3.1, 2.9, 7.5, np.nan]
-    members = pd.DataFrame({"last_loss": losses, "best_oob_loss": losses})
+    members = pd.DataFrame({"last_loss": losses, "last_oob_loss": losses})
     flags = pd.DataFrame({"pattern_set": [2], "column": ["tv"]})
     checks = make_checks(empty, weights, members, flags).set_index("check")
     assert checks["result"].tolist() == ["not done", "warn", "warn", "warn"]

@@ -270,12 +270,6 @@ def test_flux_of_complete_data_has_no_outflux_to_label(fill_gaps):
     whole.plot.flux().figure.canvas.draw()
 
 
-def test_trace_shows_one_loss_where_both_are_the_same(imp):
-    records = [{**record, "loss": record["oob_loss"]} for record in imp.info.history]
-    imp.info = replace(imp.info, history=records)
-    assert {line.get_color() for line in imp.plot.trace().lines} == {IMPUTED}
-
-
 def test_many_columns_run_down_the_page(wide):
     ax = wide.plot.pattern_sets()
     expected = missing_rates(wide)

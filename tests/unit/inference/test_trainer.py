@@ -123,14 +123,16 @@ def test_a_loss_that_is_not_finite_is_not_kept(exact):
     real, calls = trainer._step, []
 
     def step(optimiser, schedule):
-        real(optimiser, schedule)
+        loss = real(optimiser, schedule)
         calls.append(1)
         if len(calls) == 3:
             trainer.flat.values[trainer.flat.member == 1] = torch.nan
+        return loss
 
     trainer._step = step
     trained = trainer.run()
     assert trained.best_step[1] < 3
+    assert trained.bad_gradients > 0
     assert all(bool(torch.isfinite(p).all()) for p in trained.model.parameters())
 
 
