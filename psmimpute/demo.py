@@ -94,7 +94,16 @@ def _impute(
     from psmimpute.imputer import impute
 
     started = time.monotonic()
-    imp = impute(boys, m, seed=seed, progress=progress, fit=fit)
+    # The measure runs from 1 to 25 ml, also at ages at which no boy was measured.
+    imp = impute(
+        boys,
+        m,
+        seed=seed,
+        kinds={"tv": "positive"},
+        bounds={"tv": (1, 25)},
+        progress=progress,
+        fit=fit,
+    )
     say(f"\nImputed {m} times in {time.monotonic() - started:.0f} s. What each column is:\n")
     say(imp.schema.to_frame()[["kind", "n_missing", "reason"]].to_string())
     return imp

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import pandas as pd
@@ -96,10 +98,14 @@ def fit_each(
         raise ImputationError(f"n_jobs={n_jobs}: give a number of threads, or -1 for all")
 
     def one(k: int) -> object:
+        completed = frame(k)
         try:
-            return analysis(frame(k))
+            return analysis(completed)
         except Exception as error:
-            raise ImputationError(f"the analysis failed on imputation {k}: {error!r}") from error
+            message = f"the analysis failed on imputation {k}: {error!r}"
+            if "is not defined" in str(error):
+                message += f"; the columns are {', '.join(map(repr, completed.columns))}"
+            raise ImputationError(message) from error
 
     if n_jobs == 1:
         return list(_shown(map(one, range(1, m + 1)), m, progress))
@@ -116,13 +122,20 @@ def _shown(results: Iterator[Any], m: int, progress: bool | None) -> Iterator[An
 
 
 class _FormulaAnalysis:
-    """A formula and what fits it to a frame."""
+    """A formula and what fits it to a frame.
+
+    Names in the formula that are no columns are looked up where the user called, as
+    statsmodels does it.
+    """
 
     def __init__(self, formula: str, model: ModelFunction) -> None:
         self._formula, self._model = formula, model
+        self._options: dict[str, Any] = {}
+        if getattr(model, "__name__", "") == "from_formula":
+            self._options["eval_env"] = _callers_names()
 
     def __call__(self, frame: pd.DataFrame) -> object:
-        built = self._model(self._formula, frame)
+        built = self._model(self._formula, frame, **self._options)
         fit = getattr(built, "fit", None)
         if not callable(fit) or hasattr(built, "params"):
             return built
@@ -130,3 +143,16 @@ class _FormulaAnalysis:
         if "disp" in inspect.signature(fit).parameters:
             return fit(disp=0)
         return fit()
+
+
+def _callers_names() -> object:
+    """Return the names that are known where this package was called, as statsmodels takes them."""
+    depth = 1
+    while sys._getframe(depth).f_globals.get("__name__", "").split(".")[0] == "psmimpute":
+        depth += 1
+    caller = sys._getframe(depth)
+    if find_spec("statsmodels.formula._manager"):  # statsmodels 0.15 or later
+        return {**caller.f_globals, **caller.f_locals}
+    from patsy import EvalEnvironment
+
+    return EvalEnvironment([caller.f_locals, caller.f_globals])

@@ -257,6 +257,17 @@ def test_iterative_models_stay_silent(imp, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_formula_sees_the_names_where_it_was_written(imp, n_jobs):
+    unit = 100.0
+    written = imp.fit("np.log(weight) ~ I(height / unit)", model=smf.ols, n_jobs=n_jobs)
+    called = imp.fit(
+        lambda d: smf.ols("z ~ h", d.assign(z=np.log(d.weight), h=d.height / unit)).fit()
+    )
+    for one, other in zip(written.fits, called.fits, strict=True):
+        np.testing.assert_allclose(one.params.to_numpy(), other.params.to_numpy())
+
+
 def test_progress_bar_counts_the_analyses(imp, capsys):
     imp.fit(len, progress=True)
     assert "4/4" in capsys.readouterr().err
@@ -270,6 +281,7 @@ def test_progress_bar_counts_the_analyses(imp, capsys):
         ((len,), {"model": smf.ols}, "model= goes with a formula"),
         ((len,), {"n_jobs": 0}, "n_jobs=0"),
         ((lambda frame: frame["nope"],), {}, "failed on imputation 1: KeyError"),
+        (("weight ~ nope",), {"model": smf.ols}, "'nope' is not defined.* columns are .*'height'"),
     ],
 )
 def test_refuses_analyses_it_cannot_run(imp, arguments, options, message):
