@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from psmimpute.imputed.pi_sensitivity import PiSensitivity, pi_sensitivity
     from psmimpute.imputed.report import Report
     from psmimpute.imputed.sensitivity import TippingPoint, tipping_point
+    from psmimpute.imputed.stored import read_imputed
     from psmimpute.imputer import PSMImputer, impute
     from psmimpute.inference.config import FitConfig
     from psmimpute.model.config import ModelConfig
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from psmimpute.pooling.results import PooledResults
     from psmimpute.pooling.rubin import RubinPool
     from psmimpute.pooling.stats import PooledStat, pool_stat
+    from psmimpute.streaming import impute_parquet
     from psmimpute.table.ampute import AmputationPattern, ampute
     from psmimpute.table.infer import infer_schema
     from psmimpute.table.kinds import ColumnKind
@@ -97,6 +99,7 @@ __all__ = [
     "from_long",
     "ibind",
     "impute",
+    "impute_parquet",
     "infer_schema",
     "little_test",
     "load_boys",
@@ -119,6 +122,7 @@ __all__ = [
     "pool_stat",
     "pool_table",
     "rbind",
+    "read_imputed",
     "tipping_point",
     "to_pool_item",
 ]
@@ -135,6 +139,7 @@ _HOMES = {
     "imputed.pi_sensitivity": ("PiSensitivity", "pi_sensitivity"),
     "imputed.report": ("Report",),
     "imputed.sensitivity": ("TippingPoint", "tipping_point"),
+    "imputed.stored": ("read_imputed",),
     "imputer": ("PSMImputer", "impute"),
     "inference.config": ("FitConfig",),
     "model.config": ("ModelConfig",),
@@ -160,6 +165,7 @@ _HOMES = {
     "pooling.results": ("PooledResults",),
     "pooling.rubin": ("RubinPool",),
     "pooling.stats": ("PooledStat", "pool_stat"),
+    "streaming": ("impute_parquet",),
     "table.ampute": ("AmputationPattern", "ampute"),
     "table.infer": ("infer_schema",),
     "table.kinds": ("ColumnKind",),

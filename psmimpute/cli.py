@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import typer
 
 from psmimpute.exceptions import ConfigError, PSMError, StorageError, TrainingInterruptedError
 from psmimpute.inference.config import FitConfig
+
+if TYPE_CHECKING:
+    from psmimpute.imputed.multiply_imputed import MultiplyImputed
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -24,8 +28,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Source = Annotated[Path, typer.Argument(help="CSV or Parquet file.", show_default=False)]
+Source = Annotated[
+    Path, typer.Argument(help="CSV or Parquet file, or Parquet folder.", show_default=False)
+]
 Imputations = Annotated[int, typer.Option("--m", min=1, help="Number of imputations.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Of everything random.")]
+RowKey = Annotated[
+    str | None, typer.Option(help="Column that identifies a row; by default its position.")
+]
+Exclude = Annotated[list[str] | None, typer.Option(help="Column to leave out; repeat for more.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 MaxSteps = Annotated[
     int | None, typer.Option(min=1, help="Most training steps; adapts to the data by default.")
 ]
@@ -37,6 +49,16 @@ class Mechanism(StrEnum):
     SHARED = "shared"
     SELECTION = "selection"
     IGNORABLE = "ignorable"
+
+
+Missingness = Annotated[Mechanism, typer.Option(help="Model of which cells were observed.")]
+
+
+class LayoutName(StrEnum):
+    """What a folder of imputations holds; see ``psmimpute.impute_parquet``."""
+
+    LONG = "long"
+    CELLS = "cells"
 
 
 class Model(StrEnum):
@@ -87,48 +109,151 @@ def demo(
 
 
 @app.command()
-def patterns(source: Source) -> None:
+def patterns(source: Source, as_json: Json = False) -> None:
     """Show what each column is taken to be, and the missing-data patterns."""
     with _one_line_each():
         from psmimpute.table.infer import infer_schema
         from psmimpute.table.patterns import missing_pattern
 
         frame = _read(source)
-        typer.echo(infer_schema(frame))
-        typer.echo(f"\n{missing_pattern(frame).to_string()}")
+        schema, table = infer_schema(frame), missing_pattern(frame)
+        if as_json:
+            _say_json({"schema": schema.to_dict(), "patterns": _records(table)})
+        else:
+            typer.echo(schema)
+            typer.echo(f"\n{table.to_string()}")
+
+
+@app.command()
+def fit(
+    source: Source,
+    target: Annotated[Path, typer.Argument(help="Model file to write.", show_default=False)],
+    m: Imputations = 20,
+    seed: Seed = None,
+    missingness: Missingness = Mechanism.SHARED,
+    exclude: Exclude = None,
+    sample_rows: Annotated[int, typer.Option(min=1, help="Rows of Parquet to learn.")] = 100_000,
+    row_key: RowKey = None,
+    max_steps: MaxSteps = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a model to a table, or to a sample of Parquet of any size, and save it."""
+    with _one_line_each():
+        _check_folder(target)
+        from psmimpute.imputer import PSMImputer
+
+        imputer = PSMImputer(
+            m,
+            seed=seed,
+            missingness=missingness.value,
+            exclude=[*(exclude or []), *([] if row_key is None else [row_key])],
+            fit=_training(max_steps),
+        )
+        if source.suffix.lower() == ".csv":
+            imputer.fit(_read(source))
+        else:
+            imputer.fit(source, sample_rows=sample_rows, row_key=row_key)
+        imputer.save(target)
+        found = imputer.fitted_
+        facts = {"model": str(target), "seed": imputer.seed_, "n_sets": imputer.n_sets_}
+        facts |= {"members": found.model.n_members, "reason": found.reason}
+        if as_json:
+            _say_json(facts)
+        else:
+            typer.echo(f"{target}: {facts['members']} members; {found.reason}")
 
 
 @app.command()
 def impute(
     source: Source,
-    target: Annotated[Path, typer.Argument(help="CSV or Parquet file to write, in long format.")],
+    target: Annotated[
+        Path, typer.Argument(help="CSV or Parquet file, in long format; or a folder.")
+    ],
     m: Imputations = 20,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    missingness: Annotated[
-        Mechanism, typer.Option(help="Model of which cells were observed.")
-    ] = Mechanism.SHARED,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Column to leave out; repeat for more.")
-    ] = None,
+    seed: Seed = None,
+    missingness: Missingness = Mechanism.SHARED,
+    exclude: Exclude = None,
     max_steps: MaxSteps = None,
+    model: Annotated[Path | None, typer.Option(help="Model that `psmimpute fit` saved.")] = None,
+    layout: Annotated[LayoutName, typer.Option(help="Of a folder.")] = LayoutName.LONG,
+    row_key: RowKey = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, for a folder.")] = None,
+    resume: Annotated[bool, typer.Option(help="Finish a job that was begun.")] = True,
+    as_json: Json = False,
 ) -> None:
-    """Impute the gaps of a table, and write the data and all imputations below each other."""
-    with _one_line_each():
-        _check_format(target)
-        _check_folder(target)
-        frame = _read(source)
-        from psmimpute.imputer import impute as impute_frame
+    """Impute the gaps of a table.
 
-        imp = impute_frame(
-            frame,
-            m,
-            seed=seed,
-            missingness=missingness.value,
-            exclude=exclude or (),
-            fit=_training(max_steps),
+    A TARGET that ends in .csv or .parquet is one file, with the data and all imputations below
+    each other. Any other TARGET is a folder: Parquet of any size is imputed batch by batch, and
+    the same command finishes a job that was interrupted.
+    """
+    with _one_line_each():
+        if target.suffix.lower() in {".csv", ".parquet"}:
+            _check_folder(target)
+            frame = _read(source)
+            imp = _impute_frame(frame, m, seed, missingness, exclude, max_steps, model, row_key)
+            _write(imp.complete("long", include=True), target)
+            n_cells: int | None = int(imp.where.sum().sum())
+        else:
+            _check_folder_name(target)
+            _refuse_for_folder(model, exclude=exclude, max_steps=max_steps)
+            from psmimpute.streaming import impute_parquet
+
+            impute_parquet(
+                source,
+                target,
+                m,
+                model=model,
+                seed=seed,
+                layout=layout.value,
+                row_key=row_key,
+                workers=workers,
+                resume=resume,
+            )
+            n_cells = None
+        if as_json:
+            _say_json({"target": str(target), "m": m, "n_imputed_cells": n_cells})
+        else:
+            cells = "" if n_cells is None else f" of {n_cells} cells"
+            typer.echo(f"{m} imputations{cells}: {target}")
+
+
+def _check_folder_name(target: Path) -> None:
+    """Refuse what looks like a file of another format."""
+    if target.suffix[1:].isalpha() and not target.is_dir():
+        raise ConfigError(
+            f"{target}: the name must end in .csv or .parquet for one file, or name a folder"
         )
-        _write(imp.complete("long", include=True), target)
-        typer.echo(f"{m} imputations of {int(imp.where.sum().sum())} cells: {target}")
+
+
+def _impute_frame(
+    frame: pd.DataFrame,
+    m: int,
+    seed: int | None,
+    missingness: Mechanism,
+    exclude: list[str] | None,
+    max_steps: int | None,
+    model: Path | None,
+    row_key: str | None,
+) -> MultiplyImputed:
+    from psmimpute.imputer import PSMImputer
+
+    if model is not None:
+        return PSMImputer.load(model).impute(frame, m, seed=seed, row_key=row_key)
+    kept_out = [*(exclude or []), *([] if row_key is None else [row_key])]
+    imputer = PSMImputer(
+        m, seed=seed, missingness=missingness.value, exclude=kept_out, fit=_training(max_steps)
+    )
+    return imputer.fit(frame).impute(frame, row_key=row_key)
+
+
+def _refuse_for_folder(
+    model: Path | None, *, exclude: list[str] | None, max_steps: int | None
+) -> None:
+    if model is None and (exclude or max_steps is not None):
+        raise ConfigError(
+            "for a folder, give --exclude and --max-steps to `psmimpute fit`, and its model here"
+        )
 
 
 @app.command()
@@ -138,15 +263,31 @@ def pool(
     ],
     formula: Annotated[str, typer.Argument(help='Such as "bmi ~ age".', show_default=False)],
     model: Annotated[Model, typer.Option(help="Regression model.")] = Model.OLS,
+    as_json: Json = False,
 ) -> None:
     """Fit a regression to each imputation, and pool them by Rubin's rules."""
     with _one_line_each():
         from statsmodels.formula import api
 
         from psmimpute.imputed.from_long import from_long
+        from psmimpute.imputed.stored import read_imputed
 
-        imp = from_long(_read(source))
-        typer.echo(imp.pool(formula, model=getattr(api, model.value)).summary())
+        imp = read_imputed(source) if source.is_dir() else from_long(_read(source))
+        pooled = imp.pool(formula, model=getattr(api, model.value))
+        if as_json:
+            _say_json({"m": imp.m, "terms": _records(pooled.to_frame())})
+        else:
+            typer.echo(pooled.summary())
+
+
+def _say_json(facts: dict[str, Any]) -> None:
+    typer.echo(json.dumps(facts, default=str))
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a frame with their labels, as JSON values; NaN and infinity as null."""
+    found: list[dict[str, Any]] = json.loads(frame.reset_index().to_json(orient="records"))
+    return found
 
 
 def _training(max_steps: int | None) -> FitConfig:
@@ -164,7 +305,8 @@ def _check_format(path: Path) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    _check_format(path)
+    if not path.is_dir():
+        _check_format(path)
     try:
         return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:

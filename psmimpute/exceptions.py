@@ -45,6 +45,22 @@ class StorageError(PSMError, OSError):
     """A stored model or data set cannot be read or written."""
 
 
+class CorruptFileError(StorageError):
+    """A stored file is truncated, was tampered with, or is none of ours."""
+
+
+class NewerFormatError(StorageError):
+    """A stored file was written by a later version of the package."""
+
+
+class NotStorableError(StorageError):
+    """Something cannot be stored, because it has no form as data."""
+
+
+class OtherJobError(StorageError):
+    """The target holds the output of another job, or files that are none of ours."""
+
+
 class PSMWarning(UserWarning):
     """Base class of the warnings of psmimpute."""
 

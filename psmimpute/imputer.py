@@ -9,44 +9,58 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from numbers import Integral, Real
-from typing import Any, Literal, Self
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pyarrow.dataset import Dataset
 
+from psmimpute.assembly import RowDraws, RowImputer, Unseen, encode_rows
 from psmimpute.exceptions import (
     ConfigError,
+    CorruptFileError,
     LowESSWarning,
     NoMissingDataWarning,
     NotFittedError,
+    NotStorableError,
+    PSMError,
+    SchemaError,
 )
 from psmimpute.imputed.derived import DerivedColumns, Recipe, read_derived
 from psmimpute.imputed.finishing import finish
 from psmimpute.imputed.multiply_imputed import ImputationInfo, MultiplyImputed
+from psmimpute.inference.checkpoint import pack_model, read_file, unpack_model, write_file
 from psmimpute.inference.config import FitConfig
-from psmimpute.inference.draws import Drawer, ImputationDraws
-from psmimpute.inference.fitted import FittedModel, fit_model
+from psmimpute.inference.device import choose_device
+from psmimpute.inference.draws import ImputationDraws
+from psmimpute.inference.fitted import FittedModel, fingerprint, fit_model
 from psmimpute.inference.means import Expectations, Inverse, MeanEstimator
 from psmimpute.inference.progress import Progress
 from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.rows import store_rows
+from psmimpute.saving import describe_options, read_options
 from psmimpute.selection_effects import Effects, effects_by_output
-from psmimpute.source import Source, fingerprint
-from psmimpute.table.applicability import Applicability, Condition, check_names, leave_out
+from psmimpute.source import Source as ModelSource
+from psmimpute.storage.sampling import sample_rows as sample_from
+from psmimpute.storage.source import ParquetSource, Source
+from psmimpute.table.applicability import Applicability, Condition
 from psmimpute.table.chosen_cells import Where, chosen_cells
+from psmimpute.table.conforming import conform
 from psmimpute.table.encoded import EncodedTable
-from psmimpute.table.encoding import assign_cells, decode_column, encode
+from psmimpute.table.encoding import assign_cells, decode_column
+from psmimpute.table.expressions import Expression
 from psmimpute.table.infer import schema_with_derived
+from psmimpute.table.json_values import from_json, to_json
 from psmimpute.table.kinds import ColumnKind, Family
+from psmimpute.table.row_keys import row_keys
 from psmimpute.table.schema import ColumnSchema, TableSchema
-from psmimpute.table.transforms import TransformKind
 
 _POOR_ESS, _POOR_ESS_SHARE, _SUSPECT_ESS_SHARE = 4.0, 0.05, 0.2
 _POOR_PARETO_K = 0.7
 _TOLERATED_POOR_ROWS = 0.1
-# Standard deviations by which draws of a logarithmic column may lie beyond the observed ones.
-_BEYOND = 1.5
 _MOST_IMPUTATIONS = 10_000
 _MOST_SETS = 100
 _FRACTIONAL = ("float", "double", "halffloat")  # dtypes that hold the mean of whole numbers
@@ -231,20 +245,139 @@ class PSMImputer:
                 raise ConfigError(f"PSMImputer has no option {name!r}; it has {known}")
         return self
 
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Save the fitted imputer as one file.
+
+        The file is safetensors with a JSON header: data alone, no code and no pickle. It holds
+        the schema with levels, dtypes and transforms, the options, the members, the start of
+        further members (so that ``extend`` works on the rows that were fitted), versions and a
+        checksum, and no row of the table. It is written all at once.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; one of that name is replaced.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        NotFittedError
+            If :meth:`fit` has not been called.
+        StorageError
+            If the file cannot be written, or an option or a level has no form as data.
+
+        Examples
+        --------
+        >>> import psmimpute as psm, tempfile, pathlib
+        >>> df = psm.datasets.load_nhanes2()
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "nhanes.psm"
+        >>> _ = psm.PSMImputer(m=2, seed=1).fit(df).save(file)
+        >>> psm.PSMImputer.load(file).impute(df).m
+        2
+        """
+        write_file(path, self.to_bytes())
+        return Path(path)
+
+    def to_bytes(self) -> bytes:
+        """Return what :meth:`save` writes; the same bytes for the same fitted imputer."""
+        fitted = self._check_fitted()
+        try:
+            learned = {
+                "options": describe_options(self.get_params()),
+                "seed": self.seed_,
+                "features": [to_json(name) for name in self.feature_names_in_.tolist()],
+            }
+            return pack_model(fitted, self.schema_, learned)
+        except SchemaError as error:
+            raise NotStorableError(f"the imputer cannot be stored: {error}") from error
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], *, device: str = "auto") -> Self:
+        """Load an imputer that :meth:`save` wrote.
+
+        The file is not trusted: sizes, shapes, types, finiteness and the checksum are verified
+        before the model is built, and nothing in it is executed.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        device : str, default "auto"
+            Where the model is to live, whichever device it was fitted on. Draws on another kind
+            of device agree up to single-precision rounding.
+
+        Returns
+        -------
+        PSMImputer
+            Fitted; it imputes, transforms and extends as the saved one does.
+
+        Raises
+        ------
+        StorageError
+            If the file cannot be read.
+        CorruptFileError
+            If it is truncated, was tampered with, or is no model.
+        NewerFormatError
+            If a later version of the package wrote it.
+        """
+        return cls.from_bytes(read_file(path), device=device, what=str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, device: str = "auto", what: str = "the model") -> Self:
+        """Return the imputer of which :meth:`to_bytes` gave the bytes; see :meth:`load`."""
+        fitted, schema, learned = unpack_model(data, device=choose_device(device), what=what)
+        try:
+            loaded = cls().set_params(**read_options(learned["options"]))
+            loaded._check_options()
+            seed = learned["seed"]
+            _check_whole("seed", seed, 0, 2**64 - 1)
+            features = [from_json(name) for name in learned["features"]]
+            Applicability.of(loaded.applicable_if)
+            for formula in (loaded.derived or {}).values():
+                Expression(cast("str", formula))  # no function comes from a file
+        except (PSMError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
+            raise CorruptFileError(f"{what} describes no imputer: {e!r}") from None
+        loaded.schema_, loaded.fitted_, loaded.seed_ = schema, fitted, seed
+        loaded.n_sets_, loaded.n_features_in_ = fitted.spec.n_sets, len(features)
+        loaded.feature_names_in_ = np.empty(len(features), dtype=object)
+        loaded.feature_names_in_[:] = features
+        return loaded
+
     def __repr__(self) -> str:
         defaults = PSMImputer().get_params()
         given = {k: v for k, v in self.get_params().items() if v != defaults[k]}
         return f"PSMImputer({', '.join(f'{k}={v!r}' for k, v in given.items())})"
 
-    def fit(self, df: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002
+    def fit(
+        self,
+        df: pd.DataFrame | Source,
+        y: object = None,  # noqa: ARG002
+        *,
+        sample_rows: int = 100_000,
+        row_key: Hashable | None = None,
+        filesystem: object = None,
+    ) -> Self:
         """Learn the model of a table.
 
         Parameters
         ----------
-        df : DataFrame, shape (n_rows, n_columns)
-            Not changed.
+        df : DataFrame, shape (n_rows, n_columns), or Parquet
+            Not changed. Parquet is a path, a list of them, a URI or a
+            ``pyarrow.dataset.Dataset``, of any size: a random sample of its rows is learnt.
         y : object, optional
             Not used; for scikit-learn.
+        sample_rows : int, default 100000
+            Rows of Parquet to learn: those whose keys have the smallest hashes, and rows that
+            show a level, an extreme or a fractional number that these lack. Memory holds the
+            sample and one row group.
+        row_key : hashable, optional
+            Column of Parquet that identifies a row; by default its position.
+        filesystem : object, optional
+            Of pyarrow or fsspec, for Parquet.
 
         Returns
         -------
@@ -257,10 +390,17 @@ class PSMImputer:
             If the table cannot be modelled; see :func:`psmimpute.infer_schema`.
         ConfigError
             If an option is out of its range.
+        StorageError
+            If Parquet cannot be read.
         TrainingInterruptedError
             If training was interrupted from the keyboard.
         """
         self._check_options()
+        if isinstance(df, str | PathLike | list | Dataset):
+            _check_whole("sample_rows", sample_rows, 1, 2**31)
+            drawn = secrets.randbits(32) if self.seed is None else int(self.seed)
+            source = ParquetSource(df, filesystem)
+            df = sample_from(source, sample_rows, seed=drawn, row_key=row_key)
         return self._learn(df, self._infer_schema(df))
 
     def _infer_schema(self, df: pd.DataFrame) -> TableSchema:
@@ -268,19 +408,16 @@ class PSMImputer:
             df, self.derived, kinds=self.kinds, exclude=self.exclude, bounds=self.bounds
         )
 
-    def _encode(self, df: pd.DataFrame) -> EncodedTable:
+    def _encode(self, df: pd.DataFrame, unseen: Unseen = "error") -> EncodedTable:
         """Encode a table, cells to which a column does not apply marked."""
-        table = encode(self.schema_, df)
-        conditions = Applicability.of(self.applicable_if)
-        check_names(conditions, df)
-        return leave_out(table, conditions, df, self.schema_.column_names)
+        applicability = Applicability.of(self.applicable_if)
+        return encode_rows(self.schema_, df, unseen=unseen, applicability=applicability)
 
     def _learn(self, df: pd.DataFrame, schema: TableSchema) -> Self:
         read_derived(self.derived, df)
         self.schema_: TableSchema = schema
         self.seed_: int = secrets.randbits(32) if self.seed is None else int(self.seed)
         table = self._encode(df)
-        self._trained_on = fingerprint(table)
         self.fitted_: FittedModel = self._fit_table(table)
         self.n_sets_: int = self.fitted_.spec.n_sets
         self.n_features_in_: int = df.shape[1]
@@ -342,6 +479,9 @@ class PSMImputer:
         *,
         seed: int | None = None,
         where: Where | None = None,
+        row_key: Hashable | None = None,
+        unseen: Unseen = "error",
+        absent: Literal["error", "missing"] = "error",
     ) -> MultiplyImputed:
         """Draw multiple imputations of a table under the fitted model.
 
@@ -356,6 +496,16 @@ class PSMImputer:
         where : DataFrame or ndarray of bool, or {"missing", "observed", "all"}, optional
             Cells to impute, as in mice; missing ones are imputed in any case. The values of
             observed cells that are chosen are hidden from the draws, though not from the fit.
+        row_key : hashable, optional
+            Column that identifies a row. A row's imputations depend on (model, seed, key) alone:
+            they are the same alone or in a batch, in any order. By default the key is the
+            position.
+        unseen : {"error", "missing"}, default "error"
+            What becomes of a cell whose level was not seen in training: an error, or it is
+            imputed as if it were missing; ``data`` keeps it and ``where`` tells of it.
+        absent : {"error", "missing"}, default "error"
+            What becomes of a modelled column that `df` lacks: an error, or it is appended and
+            imputed. Columns that are not modelled are passed through.
 
         Returns
         -------
@@ -377,42 +527,87 @@ class PSMImputer:
         LowESSWarning
             If the importance weights of more than a tenth of the rows are poor.
         """
-        fitted = self._check_fitted()
+        self._check_fitted()
         m = self.m if m is None else m
         _check_m(m)
         seed = self.seed_ if seed is None else seed
         _check_whole("seed", seed, 0, 2**64 - 1)
         m, seed = int(m), int(seed)
-        data = df.copy()
-        table = self._encode(data)
+        data = conform(self.schema_, df, absent=absent)
+        rows = self.row_imputer(seed=seed, unseen=unseen)
+        return self._impute_rows(data, rows, row_key, where, m)
+
+    def _impute_rows(
+        self,
+        data: pd.DataFrame,
+        rows: RowImputer,
+        row_key: Hashable | None,
+        where: Where | None,
+        m: int,
+    ) -> MultiplyImputed:
+        table, keys = rows.encode(data), row_keys(data, row_key)
         chosen = chosen_cells(where, data, self.schema_.column_names, table.observed_cells)
-        missing = table.missing_cells | chosen
-        if len(data) and not missing.any():
-            warnings.warn(_NO_GAPS, NoMissingDataWarning, stacklevel=2)
-        store = store_rows(table.hide(chosen), fitted.spec.layout, device=fitted.device)
-        progress = Progress(self.progress)
-        with progress.stage("drawing imputations") as on_rows:
-            draws = Drawer(
-                fitted.model,
-                store,
-                row_keys=np.arange(len(data), dtype=np.uint64),
-                seed=seed,
-                n_samples=self._fit_config.n_draw_samples,
-                hidden=chosen,
-                on_rows=on_rows,
-            ).draw(range(m))
-        imp = self._assemble(data, missing, draws, m=m, seed=seed)
-        source = Source(self, data, m, seed)
-        extend = partial(self._extend, data, seed, where)
-        imp.info = replace(imp.info, extend=extend, source=source, declared=self._declared(chosen))
+        if len(data) and not (table.missing_cells | chosen).any():
+            warnings.warn(_NO_GAPS, NoMissingDataWarning, stacklevel=3)
+        with Progress(self.progress).stage("drawing imputations") as on_rows:
+            found = rows.impute(table, keys, m, chosen=chosen, on_rows=on_rows)
+        imp = self._assemble(data, found, m=m, seed=rows.seed)
+        imp.info = replace(
+            imp.info,
+            extend=partial(self._extend, data, rows, row_key, where),
+            source=ModelSource(self, data, m, rows.seed, where, row_key, rows.unseen),
+            declared=self.declared(chosen),
+        )
         return finish(
             imp,
             derived=read_derived(self.derived, data),
-            applicability=Applicability.of(self.applicable_if),
+            applicability=rows.applicability,
         )
 
-    def _declared(self, chosen: npt.NDArray[np.bool_]) -> dict[str, str]:
-        """Say what was declared beyond the defaults, for the report."""
+    def row_imputer(self, *, seed: int, unseen: Unseen = "error") -> RowImputer:
+        """Return what imputes batches of rows: for engines that bring their own tables.
+
+        Parameters
+        ----------
+        seed : int
+            Of the draws.
+        unseen : {"error", "missing"}, default "error"
+            As in :meth:`impute`.
+
+        Returns
+        -------
+        RowImputer
+
+        Raises
+        ------
+        NotFittedError
+            If :meth:`fit` has not been called.
+        ConfigError
+            If `unseen` is unknown.
+        """
+        if unseen not in ("error", "missing"):
+            raise ConfigError(f"unseen must be 'error' or 'missing', got {unseen!r}")
+        return RowImputer(
+            self.schema_,
+            self._check_fitted(),
+            self._fit_config.n_draw_samples,
+            seed,
+            unseen,
+            Applicability.of(self.applicable_if),
+        )
+
+    def declared(self, chosen: npt.NDArray[np.bool_] | None = None) -> dict[str, str]:
+        """Say what was declared beyond the defaults, for the report.
+
+        Parameters
+        ----------
+        chosen : ndarray of bool, optional
+            Observed cells that were imputed.
+
+        Returns
+        -------
+        dict of str to str
+        """
         found = {"pi": repr(self.pi)} if self.missingness == "shared" else {}
         for title, given in (
             ("Applicable if", self.applicable_if),
@@ -421,37 +616,26 @@ class PSMImputer:
         ):
             if given:
                 found[title] = "; ".join(f"{name}: {_in_words(v)}" for name, v in given.items())
-        if chosen.any():
+        if chosen is not None and chosen.any():
             found["Observed cells imputed"] = str(int(chosen.sum()))
         return found
 
     def _assemble(
         self,
         data: pd.DataFrame,
-        missing: npt.NDArray[np.bool_],
-        draws: ImputationDraws,
+        found: RowDraws,
         *,
         m: int,
         seed: int,
     ) -> MultiplyImputed:
-        fitted = self._check_fitted()
+        fitted, draws = self._check_fitted(), found.draws
         positions: dict[Hashable, int] = {name: i for i, name in enumerate(data.columns)}
         where = np.zeros(data.shape, dtype=bool)
         values: dict[int, npt.NDArray[Any]] = {}
-        slices = self.schema_.feature_slices
-        for j, column in enumerate(self.schema_.columns):
-            n_missing = int(missing[:, j].sum())
-            if not n_missing:
-                continue
-            position = positions[column.name]
-            where[:, position] = missing[:, j]
-            cells = draws.features[slices[j]]
-            stacked = np.stack(cells, -1) if cells else np.empty((m, n_missing, 0))
-            if column.transform is not None and column.transform.kind is TransformKind.LOG:
-                low, high = fitted.latent_range[slices[j]][-1]
-                stacked[..., -1] = np.clip(stacked[..., -1], low - _BEYOND, high + _BEYOND)
-            decoded = decode_column(column, stacked.reshape(m * n_missing, -1))
-            values[position] = decoded.reshape(m, n_missing)
+        for j, cells in found.values.items():
+            position = positions[self.schema_.columns[j].name]
+            where[:, position] = found.missing[:, j]
+            values[position] = cells
         told = _warn_of_draws(draws, values, self._fit_config.n_draw_samples)
         n_members = fitted.model.n_members
         return MultiplyImputed(
@@ -478,19 +662,31 @@ class PSMImputer:
         )
 
     def _extend(
-        self, data: pd.DataFrame, seed: int, where: Where | None, m: int
+        self,
+        data: pd.DataFrame,
+        rows: RowImputer,
+        row_key: Hashable | None,
+        where: Where | None,
+        m: int,
     ) -> MultiplyImputed:
-        """Impute anew with more imputations; the earlier ones come back as they were."""
-        if self.members is None and m > self._check_fitted().model.n_members:
-            table = self._encode(data)
-            grown = self._check_fitted().with_members(
-                table, m, fit=self._fit_config, seed=self.seed_, progress=Progress(self.progress)
-            )
-            other = PSMImputer().set_params(**self.get_params())
-            other.__dict__.update(self.__dict__)
-            other.fitted_ = grown
-            return other.impute(data, m, seed=seed, where=where)
-        return self.impute(data, m, seed=seed, where=where)
+        """Impute anew with more imputations; the earlier ones come back as they were.
+
+        Further members can only be trained on the rows that were fitted. Others are imputed by
+        the members there are, in turn.
+        """
+        owner = self
+        if self.members is None and m > rows.fitted.model.n_members:
+            table = rows.encode(data)
+            if fingerprint(table) == rows.fitted.fingerprint:
+                progress = Progress(self.progress)
+                grown = rows.fitted.with_members(
+                    table, m, fit=self._fit_config, seed=self.seed_, progress=progress
+                )
+                rows = replace(rows, fitted=grown)
+                owner = PSMImputer().set_params(**self.get_params())
+                owner.__dict__.update(self.__dict__)
+                owner.fitted_ = grown
+        return owner._impute_rows(data, rows, row_key, where, m)
 
     def transform(self, df: pd.DataFrame, *, n_samples: int = 200) -> pd.DataFrame:
         """Fill each gap once, by its conditional mean or its most probable level.

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     DRAW = 4
     SETS = 5
     MEAN = 6
+    SAMPLE = 7
 
 
 def philox(counter: npt.NDArray[np.uint64], key: tuple[int, int]) -> npt.NDArray[np.uint64]:
@@ -102,6 +103,30 @@ def row_uniforms(
     words = words.transpose(1, 2, 0).reshape(key.size, -1)[:, :n]
     # 23 bits and a half: never 0, never 1, also in single precision.
     return ((words >> np.uint64(9)).astype(np.float32) + np.float32(0.5)) / np.float32(2**23)
+
+
+def row_words(
+    seed: int, *, rows: npt.NDArray[np.uint64], purpose: Purpose
+) -> npt.NDArray[np.uint64]:
+    """Return one random 64-bit word for each row.
+
+    Parameters
+    ----------
+    seed : int
+        Non-negative; its lower 64 bits are used.
+    rows : ndarray of uint64, shape (n_rows,)
+        Row keys.
+    purpose : Purpose
+        What the words are for.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n_rows,)
+    """
+    counter = np.zeros((4, rows.size), dtype=np.uint64)
+    counter[0], counter[1], counter[3] = rows & _LOW, rows >> _HALF, np.uint64(int(purpose))
+    words = philox(counter, (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF))
+    return np.asarray(words[0] << _HALF | words[1])
 
 
 def stream_seed(seed: int, *, member: int, purpose: Purpose) -> int:

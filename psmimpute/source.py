@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from psmimpute.assembly import Unseen
 from psmimpute.exceptions import NoEffectWarning
 from psmimpute.imputed.held_out import HeldOutColumn
 from psmimpute.inference.draws import Drawer
-from psmimpute.inference.fitted import FittedModel
+from psmimpute.inference.fitted import FittedModel, fingerprint
 from psmimpute.inference.members import resample_rows
 from psmimpute.inference.reference import ReferenceDrawer
 from psmimpute.inference.refit import refit_at_pi
 from psmimpute.model.rows import store_rows
+from psmimpute.table.chosen_cells import Where
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.encoding import decode_column
 from psmimpute.table.kinds import ColumnKind
@@ -36,11 +37,6 @@ _REFITTED_MEMBERS = 5
 _FIRST_CHECK = 1 << 24
 
 
-def fingerprint(table: EncodedTable) -> int:
-    """Return a number that tells whether two encoded tables are the same."""
-    return zlib.crc32(np.ascontiguousarray(table.values).tobytes())
-
-
 @dataclass(frozen=True, eq=False)
 class Source:
     """A fitted imputer, the data it imputed and how.
@@ -55,12 +51,21 @@ class Source:
         Number of imputations.
     seed : int
         Of the draws.
+    where : DataFrame or ndarray of bool or str, optional
+        Cells that were asked for.
+    row_key : hashable, optional
+        Column that identifies a row.
+    unseen : {"error", "missing"}
+        What a level was taken for that was not learnt.
     """
 
     imputer: PSMImputer
     data: pd.DataFrame
     m: int
     seed: int
+    where: Where | None = None
+    row_key: Hashable | None = None
+    unseen: Unseen = "error"
 
     def held_out(
         self, *, n_draws: int, most_rows: int, seed: int, refit: bool
@@ -86,7 +91,7 @@ class Source:
         """
         imputer, fitted = self.imputer, self.imputer._check_fitted()
         rng = np.random.default_rng(seed)
-        table = imputer._encode(self.data)
+        table = imputer._encode(self.data, self.unseen)
         rows = np.sort(rng.permutation(len(self.data))[:most_rows])
         cells = np.zeros_like(table.observed_cells)
         cells[rows] = table.observed_cells[rows] & (
@@ -139,8 +144,7 @@ class Source:
 
     def _bags(self, fitted: FittedModel, table: EncodedTable) -> npt.NDArray[np.int64] | None:
         """Return how often each row was in each member's bag; None if the rows are new."""
-        known = getattr(self.imputer, "_trained_on", None)
-        if known is not None and known != fingerprint(table):
+        if fitted.fingerprint != fingerprint(table):
             return None
         return resample_rows(
             len(self.data),
@@ -181,12 +185,19 @@ class Source:
         other.__dict__.update({**imputer.__dict__, "pi": pi})
         other.fitted_ = refit_at_pi(
             fitted,
-            imputer._encode(self.data),
+            imputer._encode(self.data, self.unseen),
             (float(pi),) * len(imputer.schema_.columns),
             fit=imputer._fit_config,
             seed=imputer.seed_,
         )
-        return other.impute(self.data, self.m, seed=self.seed)
+        return other.impute(
+            self.data,
+            self.m,
+            seed=self.seed,
+            where=self.where,
+            row_key=self.row_key,
+            unseen=self.unseen,
+        )
 
     def under_reference(
         self,
@@ -215,7 +226,9 @@ class Source:
             New values of the imputed cells by position of the column in the data.
         """
         imputer, fitted = self.imputer, self.imputer._check_fitted()
-        first = imputer.impute(self.data, self.m, seed=self.seed)
+        first = imputer.impute(
+            self.data, self.m, seed=self.seed, row_key=self.row_key, unseen=self.unseen
+        )
         names = imputer.schema_.column_names
         drawer = ReferenceDrawer(
             fitted,
@@ -226,7 +239,7 @@ class Source:
             seed=self.seed,
             n_samples=imputer._fit_config.n_draw_samples,
         )
-        observed = imputer._encode(self.data).observed_cells
+        observed = imputer._encode(self.data, self.unseen).observed_cells
         values = {
             first.position(n): first.values[first.position(n)].copy()
             for n in columns

@@ -21,6 +21,7 @@ from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.info import ImputationInfo
 from psmimpute.imputed.layouts import long_frame, stacked_frame, wide_frame
 from psmimpute.imputed.numbers import imputation_number
+from psmimpute.imputed.parquet import write_parquet
 from psmimpute.imputed.plots.accessor import Plots
 from psmimpute.imputed.report import Report, Summarized, make_report
 from psmimpute.imputed.selecting import chosen_rows
@@ -496,6 +497,42 @@ class MultiplyImputed(ImputedTable):
             If a column's name is not a syntactic name in R, or a text is empty.
         """
         return write_mice(self, path, names=names)
+
+    def to_parquet(
+        self,
+        path: str | Path,
+        *,
+        layout: Literal["long", "cells"] = "cells",
+        filesystem: object = None,
+    ) -> Path:
+        """Write the data and the imputations as Parquet, for :func:`psmimpute.read_imputed`.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder, new or empty; or a URI.
+        layout : {"cells", "long"}, default "cells"
+            The data once and tables of the imputed cells; or the data and m completed tables,
+            in hive partitions ``.imp``.
+        filesystem : object, optional
+            Of pyarrow or fsspec.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        OtherJobError
+            If the folder is not empty.
+        NotStorableError
+            If a column has no Parquet type.
+        StorageError
+            If it cannot be written.
+        """
+        write_parquet(self, path, layout=layout, filesystem=filesystem)
+        return Path(path)
 
     def to_stata(self, path: str | Path, *, names: Mapping[Hashable, str] | None = None) -> Path:
         """Write a Stata file in the style ``flong``, and a do-file that declares it.

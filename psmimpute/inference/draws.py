@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,16 +13,20 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from psmimpute.inference.blocks import BLOCK_ROWS, Block, block_rows, run_blocks
 from psmimpute.inference.importance import effective_sample_size, pareto_k, propose
 from psmimpute.model.missingness import SelfMasking
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
-from psmimpute.model.rows import RowStore
+from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, row_uniforms
 
 _MOST_FLOATS = 12_000_000  # of the largest tensor of a batch; bounds memory, not the result
+# Rows whose draws are held in memory at once before they are recorded.
+_HELD_ROWS = 2**16
 _N_SET_SAMPLES = 4
 # Rows whose weights come down to fewer samples than this are drawn again from more.
 _LEAST_ESS, _MORE_SAMPLES = 8.0, 8
+_REDRAWN_ROWS = 8  # in a block: few rows are poor, and slots that stay empty cost as much
 _ALIGNMENT_ROWS = 4096
 
 
@@ -71,6 +76,9 @@ class Drawer:
         were observed.
     on_rows : callable, optional
         Called with the number of (row, imputation) pairs done.
+    alignment : ndarray of int, shape (members, sets), optional
+        Common label of each set of each member, from :meth:`align`; found on the rows
+        at hand by default.
     """
 
     def __init__(
@@ -83,6 +91,7 @@ class Drawer:
         n_samples: int,
         hidden: npt.NDArray[np.bool_] | None = None,
         on_rows: Callable[[int], None] | None = None,
+        alignment: npt.NDArray[np.intp] | None = None,
     ) -> None:
         self.model, self.store = model, store
         self.row_keys, self.seed, self.n_samples = row_keys, seed, n_samples
@@ -93,14 +102,15 @@ class Drawer:
         self.hidden = None if hidden is None or not hidden.any() else hidden
         self.missing = ~cells if self.hidden is None else ~cells | self.hidden
         self.gappy_rows = np.flatnonzero(self.missing.any(1))
-        self._alignment: npt.NDArray[np.intp] | None = None
+        self._alignment = alignment
 
-    def _batch_rows(self, n_imputations: int) -> int:
+    def _most_members(self, n_samples: int) -> int:
+        """Members of one pass: as many as memory allows, 2 at least."""
         spec = self.model.spec
         widest = max(spec.hidden_dim, spec.layout.n_outputs, spec.latent_dim**2 // 4, 8)
-        return max(1, _MOST_FLOATS // (n_imputations * self.n_samples * spec.n_sets * widest))
+        each = BLOCK_ROWS * n_samples * spec.n_sets * widest
+        return max(2, _MOST_FLOATS // each)
 
-    @torch.no_grad()
     def draw(self, imputations: range) -> ImputationDraws:
         """Draw the given imputations, numbered from 0.
 
@@ -120,12 +130,12 @@ class Drawer:
         for group in self._groups(imputations):
             part = slice(group.start - imputations.start, group.stop - imputations.start)
             model, alignment = self._members(group)
-            for chunk in _chunks(self.gappy_rows, self._batch_rows(len(group))):
-                found = self._draw_rows(model, chunk, group)
+            for chunk in _chunks(self.gappy_rows, _HELD_ROWS):
+                found = self._draw_rows(model, group, chunk)
                 self._record_cells(values, starts, chunk, part, found.values)
                 ess[chunk] = np.nansum([ess[chunk], found.ess.sum(0) / m], axis=0)
                 if group.start == imputations.start:
-                    tail[chunk] = found.tail
+                    tail[chunk] = found.tail[0]
                 if n_sets > 1:
                     _record_sets(sets[part], probabilities, chunk, found, alignment, m)
             if n_sets > 1:
@@ -151,18 +161,21 @@ class Drawer:
 
     def _groups(self, imputations: range) -> list[range]:
         """Split into runs of imputations that come from different members."""
-        size = self.model.n_members
-        return [
-            range(a, min(a + size - a % size, imputations.stop))
-            for a in range(imputations.start, imputations.stop)
-            if a == imputations.start or a % size == 0
-        ]
+        size, most = self.model.n_members, self._most_members(self.n_samples)
+        groups, start = [], imputations.start
+        while start < imputations.stop:
+            stop = min(start + size - start % size, start + most, imputations.stop)
+            groups.append(range(start, stop))
+            start = stop
+        return groups
 
     def _members(self, group: range) -> tuple[PatternSetMixtureVAE, npt.NDArray[np.intp]]:
         members = [i % self.model.n_members for i in group]
-        return self.model.subset(members), self._aligned()[members]
+        # One member alone would go through other, differently rounding, matrix products.
+        several = members if len(members) > 1 else members * 2
+        return self.model.subset(several), self._aligned()[members]
 
-    def _uniforms(self, chunk: npt.NDArray[np.intp], group: range, n: int) -> Tensor:
+    def _uniforms(self, chunk: npt.NDArray[np.intp], group: Sequence[int], n: int) -> Tensor:
         rows = self.row_keys[chunk]
         stacked = np.stack(
             [
@@ -172,38 +185,72 @@ class Drawer:
         )
         return torch.from_numpy(stacked).to(self.store.packed.device)
 
+    def _run(
+        self,
+        function: Callable[[Block], tuple[npt.NDArray[Any], ...]],
+        chunk: npt.NDArray[np.intp],
+        n_slots: int = BLOCK_ROWS,
+    ) -> tuple[npt.NDArray[Any], ...]:
+        """Apply a function to the rows in blocks; results have the axes (members, rows, ...)."""
+        blocks = block_rows(self.row_keys[chunk], n_slots)
+        whole: tuple[npt.NDArray[Any], ...] = ()
+        rows = [Block(chunk[block.rows], block.slots, n_slots) for block in blocks]
+        found = run_blocks(function, rows, device=self.store.packed.device)
+        for block, parts in zip(blocks, found, strict=True):
+            if not whole:
+                shapes = [(len(a), len(chunk), *a.shape[2:]) for a in parts]
+                whole = tuple(np.empty(s, a.dtype) for s, a in zip(shapes, parts, strict=True))
+            for target, part in zip(whole, parts, strict=True):
+                target[:, block.rows] = part
+        return whole
+
+    def _pass(
+        self, model: PatternSetMixtureVAE, block: Block, group: range, n: int
+    ) -> tuple[Rows, Tensor]:
+        """Rows of a pass, each in its slot, and `n` uniforms for each."""
+        padded = block.padded()
+        numbers = group if len(group) == model.n_members else [*group, *group]
+        uniform = self._uniforms(padded, numbers, n)
+        return self.store.take(torch.from_numpy(padded).to(self.store.packed.device)), uniform
+
     def _draw_rows(
-        self, model: PatternSetMixtureVAE, chunk: npt.NDArray[np.intp], group: range
+        self, model: PatternSetMixtureVAE, group: range, chunk: npt.NDArray[np.intp]
     ) -> _RowDraws:
         """Draw rows, and again with more samples where a member's weights are poor."""
-        found = self._sample(model, chunk, group, self.n_samples)
-        size = max(1, self._batch_rows(1) // _MORE_SAMPLES)
+
+        def draw(block: Block) -> tuple[npt.NDArray[Any], ...]:
+            found = self._sample(model, block, group, self.n_samples)
+            if self.on_rows is not None:
+                self.on_rows(len(block.rows) * len(group))
+            return found
+
+        found = _RowDraws(*self._run(draw, chunk))
         for e, imputation in enumerate(group):
             poor = np.flatnonzero(found.ess[e] < _LEAST_ESS)
-            one = range(imputation, imputation + 1)
-            for part in _chunks(poor, size):
-                finer = self._sample(
-                    model.subset([e]), chunk[part], one, _MORE_SAMPLES * self.n_samples
-                )
-                for old, new in zip(found.by_member(), finer.by_member(), strict=True):
-                    old[e, part] = new[0]
-                if e == 0:
-                    found.tail[part] = finer.tail
-        if self.on_rows is not None:
-            self.on_rows(len(chunk) * len(group))
+            if not poor.size:
+                continue
+            more = partial(
+                self._sample,
+                model.subset([e]),
+                group=range(imputation, imputation + 1),
+                n_samples=_MORE_SAMPLES * self.n_samples,
+            )
+            finer = _RowDraws(*self._run(more, chunk[poor], n_slots=_REDRAWN_ROWS))
+            for old, new in zip(found, finer, strict=True):
+                if e < len(old):
+                    old[e, poor] = new[0]
         return found
 
     def _sample(
         self,
         model: PatternSetMixtureVAE,
-        chunk: npt.NDArray[np.intp],
+        block: Block,
         group: range,
         n_samples: int,
-    ) -> _RowDraws:
+    ) -> tuple[npt.NDArray[Any], ...]:
         """Take (z, r) by sampling importance resampling, then one draw of every cell."""
         dim, n_features = model.spec.latent_dim, self.layout.n_features
-        uniform = self._uniforms(chunk, group, dim + 1 + n_features)
-        rows = self.store.take(torch.from_numpy(chunk).to(self.store.packed.device))
+        rows, uniform = self._pass(model, block, group, dim + 1 + n_features)
         found = propose(model, rows, uniform[..., :dim], n_samples=n_samples)
         weights = found.normalised()
         n_sets = model.spec.n_sets
@@ -215,15 +262,17 @@ class Drawer:
         drawn = draw_cells(model, z, sets, uniform[..., dim + 1 :])
         if self.hidden is not None:
             again = draw_cells(model, z, sets, uniform[..., dim + 1 :], observed=True)
-            seen = torch.from_numpy(self.hidden[chunk][:, list(self.layout.columns)])
+            seen = torch.from_numpy(self.hidden[block.padded()][:, list(self.layout.columns)])
             drawn = torch.where(seen.to(drawn.device), again, drawn)
         shares = weights.reshape(*weights.shape[:2], -1, n_sets).sum(2)
-        return _RowDraws(
-            drawn.cpu().numpy(),
-            sets.cpu().numpy(),
-            shares.cpu().double().numpy(),
-            effective_sample_size(weights).cpu().double().numpy(),
-            pareto_k(weights[0].cpu().double().numpy()),
+        own = block.own(len(group))
+        weights = weights[own].cpu()
+        return (
+            drawn[own].cpu().numpy(),
+            sets[own].cpu().numpy(),
+            shares[own].cpu().double().numpy(),
+            effective_sample_size(weights).double().numpy(),
+            pareto_k(weights[0].double().numpy())[None],
         )
 
     def _draw_sets_of_complete_rows(
@@ -237,62 +286,66 @@ class Drawer:
         m: int,
     ) -> None:
         complete = np.flatnonzero(~self.missing.any(1))
-        for chunk in _chunks(complete, self._batch_rows(len(group))):
-            shares, uniform = self._set_shares(model, chunk, group)
+        for chunk in _chunks(complete, _HELD_ROWS):
+            shares, uniform = self._run(partial(self._set_shares, model, group), chunk)
             pick = (shares.cumsum(-1) < uniform[..., None]).sum(-1)
-            pick = pick.clamp_max(model.spec.n_sets - 1)
-            found = _RowDraws(
-                np.empty(0, np.float32),
-                pick.cpu().numpy(),
-                shares.cpu().double().numpy(),
-                np.empty(0),
-                np.empty(0),
-            )
+            pick = pick.clip(max=model.spec.n_sets - 1)
+            nothing = np.empty(0)
+            found = _RowDraws(nothing, pick, shares, nothing, nothing)
             _record_sets(sets[part], probabilities, chunk, found, alignment, m)
 
     def _set_shares(
-        self, model: PatternSetMixtureVAE, chunk: npt.NDArray[np.intp], group: range
-    ) -> tuple[Tensor, Tensor]:
+        self, model: PatternSetMixtureVAE, group: range, block: Block
+    ) -> tuple[npt.NDArray[Any], ...]:
         """Posterior probabilities of the sets (members, rows, sets), and a uniform a row."""
         dim = model.spec.latent_dim
-        uniform = self._uniforms(chunk, group, dim + 1)
-        rows = self.store.take(torch.from_numpy(chunk).to(self.store.packed.device))
+        rows, uniform = self._pass(model, block, group, dim + 1)
         found = propose(model, rows, uniform[..., :dim], n_samples=_N_SET_SAMPLES)
         weights = found.normalised()
         shares = weights.reshape(*weights.shape[:2], -1, model.spec.n_sets).sum(2)
-        return shares, uniform[..., dim]
+        own = block.own(len(group))
+        return shares[own].cpu().double().numpy(), uniform[..., dim][own].cpu().numpy()
 
     def _aligned(self) -> npt.NDArray[np.intp]:
-        """For each member, the common label of each of its sets, shape (members, sets)."""
         if self._alignment is None:
-            model = self.model
-            n_sets, every = model.spec.n_sets, range(model.n_members)
-            labels = np.tile(np.arange(n_sets), (model.n_members, 1))
-            if n_sets > 1:
-                stride = max(1, self.store.n_rows // _ALIGNMENT_ROWS)
-                chosen = np.arange(0, self.store.n_rows, stride)
-                parts = [
-                    self._set_shares(model, chunk, every)[0].cpu().double().numpy()
-                    for chunk in _chunks(chosen, self._batch_rows(model.n_members))
-                ]
-                shares = np.concatenate(parts, 1)
-                for e in range(1, model.n_members):
-                    mine, common = linear_sum_assignment(-(shares[e].T @ shares[0]))
-                    labels[e, mine] = common
-            self._alignment = labels
+            self._alignment = self.align()
         return self._alignment
+
+    def align(self) -> npt.NDArray[np.intp]:
+        """Match the labels of the sets over members, by where the rows of the store belong.
+
+        Returns
+        -------
+        ndarray of int, shape (members, sets)
+            The common label of each set of each member: that of the first member. A member's
+            labels do not depend on the members after it.
+        """
+        model = self.model
+        n_sets, n_members = model.spec.n_sets, model.n_members
+        labels = np.tile(np.arange(n_sets), (n_members, 1))
+        if n_sets == 1 or n_members == 1:
+            return labels
+        chosen = np.arange(0, self.store.n_rows, max(1, self.store.n_rows // _ALIGNMENT_ROWS))
+        most = self._most_members(_N_SET_SAMPLES)
+        groups = [range(a, min(a + most, n_members)) for a in range(0, n_members, most)]
+        shares = np.concatenate([self._shares_of(chosen, group) for group in groups])
+        for e in range(1, n_members):
+            mine, common = linear_sum_assignment(-(shares[e].T @ shares[0]))
+            labels[e, mine] = common
+        return labels
+
+    def _shares_of(self, rows: npt.NDArray[np.intp], group: range) -> npt.NDArray[np.float64]:
+        members = [*group] if len(group) > 1 else [*group] * 2
+        model = self.model.subset(members)
+        return self._run(partial(self._set_shares, model, group), rows)[0]
 
 
 class _RowDraws(NamedTuple):
-    values: npt.NDArray[np.float32]  # (members, rows, features)
-    sets: npt.NDArray[np.int64]  # (members, rows)
-    shares: npt.NDArray[np.float64]  # (members, rows, sets)
-    ess: npt.NDArray[np.float64]  # (members, rows)
-    tail: npt.NDArray[np.float64]  # (rows,)
-
-    def by_member(self) -> tuple[npt.NDArray[Any], ...]:
-        """Return the arrays that have the axes (members, rows, ...)."""
-        return self.values, self.sets, self.shares, self.ess
+    values: npt.NDArray[Any]  # (members, rows, features)
+    sets: npt.NDArray[Any]  # (members, rows)
+    shares: npt.NDArray[Any]  # (members, rows, sets)
+    ess: npt.NDArray[Any]  # (members, rows)
+    tail: npt.NDArray[Any]  # (1, rows)
 
 
 def _record_sets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import torch
 from psmimpute.exceptions import ConvergenceWarning, TrainingInterruptedError
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.device import choose_device
+from psmimpute.inference.draws import Drawer
 from psmimpute.inference.members import resample_rows
 from psmimpute.inference.progress import Progress
 from psmimpute.inference.structure import CommonFit, Structure, train_members
@@ -43,6 +45,10 @@ class FittedModel:
         its bag, which the common fit that started it has seen (nats per row).
     latent_range : ndarray, shape (n_features, 2)
         Smallest and largest encoded value that was observed of each feature.
+    alignment : ndarray of int, shape (n_members, n_sets)
+        Common label of each pattern set of each member, by where the fitted rows belong.
+    fingerprint : str
+        SHA-256 of the encoded table that was fitted.
     warnings : tuple of str
         What the user was warned of.
     """
@@ -52,6 +58,8 @@ class FittedModel:
     device: torch.device
     history: tuple[dict[str, float | int], ...]
     latent_range: npt.NDArray[np.float64]
+    alignment: npt.NDArray[np.intp]
+    fingerprint: str
     warnings: tuple[str, ...] = ()
 
     @property
@@ -94,7 +102,8 @@ class FittedModel:
                 p.copy_(torch.cat([old[name], new[name]]))
         history = self.history + _records(trained, numbers)
         model = model.eval().requires_grad_(False)
-        return replace(self, model=model, history=history)
+        alignment = align(model, store, seed=seed)
+        return replace(self, model=model, history=history, alignment=alignment)
 
 
 def fit_model(
@@ -166,7 +175,53 @@ def fit_model(
     trained = _train(structure, store, numbers, fit=fit, seed=seed, progress=progress)
     told = _warn_of_convergence(trained)
     history = _records(trained, numbers)
-    return FittedModel(trained.model, structure, where, history, _range(table), told)
+    return FittedModel(
+        trained.model,
+        structure,
+        where,
+        history,
+        _range(table),
+        align(trained.model, store, seed=seed),
+        fingerprint(table),
+        told,
+    )
+
+
+def align(model: PatternSetMixtureVAE, store: RowStore, *, seed: int) -> npt.NDArray[np.intp]:
+    """Match the labels of the pattern sets over members; see :meth:`Drawer.align`.
+
+    Parameters
+    ----------
+    model : PatternSetMixtureVAE
+    store : RowStore
+        The rows that were fitted.
+    seed : int
+
+    Returns
+    -------
+    ndarray of int, shape (members, sets)
+    """
+    keys = np.arange(store.n_rows, dtype=np.uint64)
+    return Drawer(model, store, row_keys=keys, seed=seed, n_samples=1).align()
+
+
+def fingerprint(table: EncodedTable) -> str:
+    """Tell encoded tables apart.
+
+    Parameters
+    ----------
+    table : EncodedTable
+
+    Returns
+    -------
+    str
+        SHA-256 of its values and gaps, in hexadecimal.
+    """
+    found = hashlib.sha256(repr(table.values.shape).encode())
+    arrays = [table.values, table.observed, table.observed_cells]
+    for array in arrays if table.applicable is None else [*arrays, table.applicable]:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 @contextmanager

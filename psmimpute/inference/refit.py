@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from psmimpute.inference.config import FitConfig
-from psmimpute.inference.fitted import FittedModel
+from psmimpute.inference.fitted import FittedModel, align
 from psmimpute.inference.members import resample_rows
 from psmimpute.inference.structure import copy_shared, train_members
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -55,4 +55,5 @@ def refit_at_pi(
         store.n_rows, members=range(n_members), seed=seed, resample=fit.resample
     )
     trained = train_members(structure, store, resamples, fit=fit, seed=seed, first=0, on_step=None)
-    return replace(fitted, model=trained.model, structure=structure)
+    alignment = align(trained.model, store, seed=seed)
+    return replace(fitted, model=trained.model, structure=structure, alignment=alignment)

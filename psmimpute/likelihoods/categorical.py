@@ -48,8 +48,10 @@ class CategoricalLikelihood(DiscreteLikelihood):
         gather = (start[:, None] + position).masked_fill(absent, 0)
         self.register_buffer("gather", gather.flatten(), persistent=False)
         self.register_buffer("absent", absent, persistent=False)
-        self.register_buffer("owner", torch.arange(len(n_levels)).repeat_interleave(levels), False)
-        self.register_buffer("level", position.repeat(len(n_levels), 1)[~absent], False)
+        owner = torch.cat([torch.full((n,), i) for i, n in enumerate(n_levels)])
+        self.register_buffer("owner", owner, False)
+        level = torch.cat([torch.arange(n) for n in n_levels])
+        self.register_buffer("level", level, False)
 
     @property
     def n_outputs(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,9 @@ class _Block:
     upper: FloatArray | None = None
 
 
-def encode(schema: TableSchema, df: pd.DataFrame) -> EncodedTable:
+def encode(
+    schema: TableSchema, df: pd.DataFrame, *, unseen: Literal["error", "missing"] = "error"
+) -> EncodedTable:
     """Turn a table into the numbers that the model sees.
 
     Parameters
@@ -61,6 +63,8 @@ def encode(schema: TableSchema, df: pd.DataFrame) -> EncodedTable:
         Inferred from this frame, or from another with the same columns.
     df : DataFrame
         The modelled columns in any order; others are not looked at.
+    unseen : {"error", "missing"}, default "error"
+        What a level is taken for that was not observed when the schema was inferred.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def encode(schema: TableSchema, df: pd.DataFrame) -> EncodedTable:
         If a column name is duplicated, a modelled column is not there, or it holds something else
         than the schema says.
     SupportError
-        If a level was not observed when the schema was inferred, or a number is infinite, outside
+        If a level was not observed when the schema was inferred and `unseen` is ``"error"``, or
+        a number is infinite, outside
         its bounds, or not one that its kind allows.
 
     Examples
@@ -94,11 +99,37 @@ def encode(schema: TableSchema, df: pd.DataFrame) -> EncodedTable:
     for j, (column, place) in enumerate(zip(schema.columns, schema.feature_slices, strict=True)):
         series = column_at(df, positions[column.name], column.name)
         observed_cells[:, j] = ~is_missing(series)
+        if unseen == "missing":
+            observed_cells[:, j] &= ~unseen_levels(column, series)
+            series = series.where(observed_cells[:, j]) if column.has_levels else series
         block = _encode_column(column, series, observed_cells[:, j])
         values[:, place], observed[:, place] = block.values, block.observed
         if block.lower is not None and block.upper is not None:
             lower[:, place], upper[:, place] = block.lower, block.upper
     return EncodedTable(features, values, lower, upper, observed, observed_cells)
+
+
+def unseen_levels(column: ColumnSchema, series: pd.Series) -> BoolArray:
+    """Tell which cells hold a level that the model was not taught.
+
+    Parameters
+    ----------
+    column : ColumnSchema
+        The column as it was learnt.
+    series : Series
+        The column as it is.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_rows,)
+        False throughout where the column is one of numbers or times.
+    """
+    if not column.has_levels:
+        return np.zeros(len(series), dtype=bool)
+    known = (column.constant,) if column.levels is None else column.levels
+    codes, values = read_labels(series)
+    strange = np.array([value not in known for value in values] + [False])
+    return np.asarray(strange[codes])
 
 
 def _locate(schema: TableSchema, df: pd.DataFrame) -> dict[Hashable, int]:

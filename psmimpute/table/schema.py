@@ -85,6 +85,12 @@ class ColumnSchema:
         return self.constant is not None
 
     @property
+    def has_levels(self) -> bool:
+        """Whether its values are labels from a list, if only one of them."""
+        discrete = self.kind in (ColumnKind.BINARY, ColumnKind.NOMINAL, ColumnKind.ORDINAL)
+        return self.levels is not None or (self.is_constant and discrete)
+
+    @property
     def n_features(self) -> int:
         """Number of features: 0 if constant, 2 if semicontinuous, else 1."""
         if self.is_constant:

@@ -105,10 +105,10 @@ def test_shapes_and_what_complete_rows_are_told(exact):
     assert_array_equal(np.isnan(drawn.pareto_k), ~missing.any(1))
 
 
-@pytest.mark.parametrize("size", [1, 7])
-def test_the_size_of_a_batch_does_not_matter(exact, size, monkeypatch):
+@pytest.mark.parametrize("most", [2, 3])
+def test_the_members_of_a_pass_do_not_matter(exact, most, monkeypatch):
     whole = _drawer(exact).draw(range(4))
-    monkeypatch.setattr(Drawer, "_batch_rows", lambda *_: size)
+    monkeypatch.setattr(Drawer, "_most_members", lambda *_: most)
     _same(_drawer(exact).draw(range(4)), whole)
 
 

@@ -1,0 +1,1 @@
+"""What stored models and multiply-imputed data sets look like; no torch."""

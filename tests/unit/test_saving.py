@@ -1,0 +1,306 @@
+"""Models that travel: what is saved comes back, and nothing else gets in."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import struct
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from psmimpute.exceptions import (
+    ConfigError,
+    CorruptFileError,
+    NewerFormatError,
+    NotFittedError,
+    NotStorableError,
+    StorageError,
+)
+from psmimpute.imputer import PSMImputer
+from psmimpute.inference.checkpoint import checksum_of
+from psmimpute.inference.config import FitConfig
+from psmimpute.model.config import ModelConfig
+from psmimpute.storage.bounded_json import dump_object
+from psmimpute.table.kinds import ColumnKind
+
+pytestmark = pytest.mark.filterwarnings("ignore::psmimpute.exceptions.PSMWarning")
+FAST = {"seed": 1, "fit": FitConfig(max_steps=3, n_draw_samples=4)}
+
+
+def _table(n=60):
+    """Every kind of column, with gaps."""
+    rng = np.random.default_rng(5)
+    hidden = rng.normal(size=n)
+    df = pd.DataFrame(
+        {
+            "x": hidden,
+            "count": rng.poisson(np.exp(0.5 * hidden)).astype(float),
+            "spent": np.where(hidden > 0, np.exp(2 * hidden + rng.normal(size=n)), 0.0),
+            "pos": np.exp(2 * hidden),
+            "k": np.where(hidden > 0, "high", "low").astype(object),
+            "city": pd.Categorical(rng.choice(["[a, b)", 'c"{', "ü"], n)),
+            "size": pd.Categorical(rng.integers(0, 3, n), categories=[0, 1, 2], ordered=True),
+            "yes": pd.array(hidden > 0.2, "boolean"),
+            "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, n), unit="D"),
+            "at": pd.Timestamp("2020-01-01", tz="Europe/Paris")
+            + pd.to_timedelta(rng.integers(0, 99, n), unit="h"),
+            "took": pd.to_timedelta(rng.integers(1, 99, n), unit="s"),
+            ("a", 1): 7.0,
+        }
+    )
+    return df.mask(rng.random(df.shape) < 0.15)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return _table()
+
+
+@pytest.fixture(scope="module")
+def fitted(table):
+    options = {"kinds": {"x": ColumnKind.CONTINUOUS}, "bounds": {"x": (None, 9)}, "pi": {"x": 0.3}}
+    return PSMImputer(2, n_sets=2, model=ModelConfig(hidden_dim=4), **options, **FAST).fit(table)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    rng = np.random.default_rng(0)
+    df = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"]).mask(rng.random((30, 2)) < 0.2)
+    df["c"] = np.where(rng.random(30) < 0.5, "u", "v")
+    imputer = PSMImputer(2, n_sets=2, model=ModelConfig(hidden_dim=0), **FAST)
+    return imputer.fit(df), df
+
+
+def _same(a, b):
+    assert a == b
+    assert a.info.history == b.info.history
+    np.testing.assert_array_equal(a.info.ess, b.info.ess)
+
+
+def test_what_is_loaded_imputes_as_what_was_saved(table, fitted, tmp_path):
+    path = fitted.save(tmp_path / "model.psm")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.psm"]
+    loaded = PSMImputer.load(path)
+    assert loaded.get_params() == fitted.get_params()
+    assert loaded.schema_ == fitted.schema_
+    assert loaded.feature_names_in_.tolist() == fitted.feature_names_in_.tolist()
+    _same(loaded.impute(table), fitted.impute(table))
+    pd.testing.assert_frame_equal(loaded.transform(table), fitted.transform(table))
+    assert loaded.to_bytes() == path.read_bytes()
+
+
+def test_what_is_loaded_can_be_extended(table, fitted):
+    loaded = PSMImputer.from_bytes(fitted.to_bytes())
+    more, expected = loaded.impute(table).extend(3), fitted.impute(table).extend(3)
+    assert more.info.members == 3
+    _same(more, expected)
+    pd.testing.assert_frame_equal(more.complete(2), fitted.impute(table).complete(2))
+
+
+def test_rows_that_were_not_fitted_are_extended_by_the_members_there_are(tiny):
+    imputer, df = tiny
+    more = imputer.impute(df.iloc[:9]).extend(3)
+    assert more.info.members == 2
+    assert more.member_of.tolist() == [0, 1, 0]
+
+
+def test_labels_of_sets_do_not_depend_on_the_rows_imputed(tiny):
+    imputer, df = tiny
+    whole = imputer.impute(df)
+    for rows in (slice(0, 1), slice(0, 7)):
+        part = imputer.impute(df.iloc[rows])
+        np.testing.assert_array_equal(part.pattern_set_draws, whole.pattern_set_draws[:, rows])
+        pd.testing.assert_frame_equal(
+            part.pattern_set_probabilities, whole.pattern_set_probabilities.iloc[rows]
+        )
+
+
+def test_what_cannot_be_saved_says_so(table, fitted, tmp_path):
+    with pytest.raises(NotFittedError):
+        PSMImputer().save(tmp_path / "model.psm")
+    with pytest.raises(StorageError, match="cannot write"):
+        fitted.save(tmp_path / "nowhere" / "model.psm")
+    odd = PSMImputer.from_bytes(fitted.to_bytes()).set_params(kinds={"x": table})
+    with pytest.raises(NotStorableError, match="option kinds cannot be stored"):
+        odd.save(tmp_path / "model.psm")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_read_says_so(fitted, tmp_path):
+    with pytest.raises(StorageError, match=r"cannot read .*nothing"):
+        PSMImputer.load(tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="cannot be used here"):
+        PSMImputer.from_bytes(fitted.to_bytes(), device="cuda:77")
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_damaged_files_are_refused_or_harmless(tiny, seed):
+    """Bytes changed, cut out, repeated or cut off, at random places of the file."""
+    data = tiny[0].to_bytes()
+    rng = np.random.default_rng(seed)
+    at, n = int(rng.integers(len(data))), int(rng.integers(1, 40))
+    if seed % 2:  # half of them where the structure is
+        at %= 8 + struct.unpack("<Q", data[:8])[0]
+    noise = rng.bytes(n)
+    mutated = [
+        data[:at],
+        data[:at] + data[at + n :],
+        data[:at] + noise + data[at:],
+        data[:at] + noise + data[at + n :],
+        data[:at] + bytes([data[at] ^ 1 << int(rng.integers(8))]) + data[at + 1 :],
+    ][seed % 5]
+    try:
+        loaded = PSMImputer.from_bytes(mutated)
+    except StorageError:
+        return
+    assert loaded.to_bytes() == data
+
+
+def _nothing(_):
+    pass
+
+
+def _forge(data, change, tensors=_nothing):
+    """Change what a file says and give it a checksum that fits, as an attacker would."""
+    size = struct.unpack("<Q", data[:8])[0]
+    entry = json.loads(data[8 : 8 + size])["__metadata__"]["psmimpute"]
+    state = json.loads(entry.partition(" ")[2])
+    change(state)
+    found = dict(load(data))
+    tensors(found)
+    text = dump_object(state)
+    return save(found, {"psmimpute": f"{checksum_of(text, found)} {text.decode()}"})
+
+
+def _put(*path):
+    *keys, last, value = path
+
+    def change(state):
+        for key in keys:
+            state = state[key]
+        state[last] = value
+
+    return change
+
+
+HOSTILE = [
+    _put("spec", "config", "hidden_dim", 2**16),
+    _put("spec", "config", "hidden_dim", 10**12),
+    _put("spec", "config", "n_layers", 10**9),
+    _put("spec", "config", "latent_dim", 10**9),
+    _put("spec", "config", "latent_dim", 1.5),
+    _put("spec", "config", "objective", "__import__('os')"),
+    _put("spec", "config", "evil", 1),
+    _put("spec", "n_sets", 10**9),
+    _put("spec", "n_sets", True),
+    _put("spec", "gappy", [0, 0]),
+    _put("spec", "gappy", [-1]),
+    _put("spec", "pi", [0.5]),
+    _put("spec", "pi", [float("nan")] * 3),
+    _put("spec", "missingness", "other"),
+    _put("members", 10**6),
+    _put("members", 3),
+    _put("start", "members", -1),
+    _put("schema", "columns", []),
+    _put("schema", "columns", 0, "name", {"type": "evil", "value": 1}),
+    _put("schema", "columns", 0, "name", {"type": "date", "value": "../../x"}),
+    _put("schema", "columns", 0, "name", "b"),
+    _put("schema", "columns", 0, "kind", "evil"),
+    _put("schema", "columns", 0, "transform", None),
+    _put("schema", "columns", 0, "transform", "scale", 0),
+    _put("schema", "columns", 0, "transform", "scale", float("inf")),
+    _put("schema", "columns", 0, "transform", "kind", "normal_scores"),
+    _put("schema", "columns", 0, "support", [1, 0]),
+    _put("schema", "columns", 0, "levels", ["a", "b"]),
+    _put("schema", "columns", 2, "levels", ["u", "u"]),
+    _put("schema", "columns", 2, "levels", [str(i) for i in range(50_000)]),
+    _put("schema", "columns", 0, "extra", 1),
+    _put("schema", "excluded", ["a"]),
+    _put("history", [["x"]]),
+    _put("history", 0, "step", "x" * 99),
+    _put("warnings", [1]),
+    _put("imputer", []),
+    _put("imputer", "seed", "x"),
+    _put("imputer", "options", "evil", 1),
+    _put("imputer", "options", "m", -1),
+    _put("imputer", "options", "model", {"config": "os", "fields": {}}),
+    _put("imputer", "options", "fit", {"config": "FitConfig", "fields": {"max_steps": "x"}}),
+    _put("format", None),
+]
+
+
+@pytest.mark.parametrize("change", HOSTILE, ids=range(len(HOSTILE)))
+def test_forged_files_are_refused(tiny, change):
+    with pytest.raises(CorruptFileError):
+        PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), change))
+
+
+def test_a_forger_who_changes_nothing_is_believed(tiny):
+    data = tiny[0].to_bytes()
+    assert PSMImputer.from_bytes(_forge(data, _nothing)).to_bytes() == data
+
+
+@pytest.mark.parametrize("zone", ["dateutil//etc/passwd", "/etc/passwd", "../UTC", "tzlocal()"])
+def test_a_time_zone_names_no_file(fitted, zone):
+    columns = [str(column.name) for column in fitted.schema_.columns]
+    change = _put("schema", "columns", columns.index("at"), "time", "zone", zone)
+    with pytest.raises(CorruptFileError, match="time zone"):
+        PSMImputer.from_bytes(_forge(fitted.to_bytes(), change))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model.decoder.loadings", torch.full((2, 1, 1), 1.0)),
+        ("model.decoder.intercept", None),
+        ("evil", torch.zeros(1)),
+        ("model.evil", torch.zeros(1)),
+        ("alignment", torch.zeros(2, 2, dtype=torch.int64)),
+        ("latent_range", torch.zeros(1, 2, dtype=torch.float64)),
+    ],
+)
+def test_tensors_of_another_shape_are_refused(tiny, name, value):
+    def tensors(found):
+        if value is None:
+            found[name] = found[name] * torch.nan
+        else:
+            found[name] = value
+
+    with pytest.raises(CorruptFileError):
+        PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), _nothing, tensors))
+
+
+def test_a_later_format_is_told_apart_from_damage(tiny):
+    with pytest.raises(NewerFormatError, match="format 2, this version reads up to 1: update"):
+        PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), _put("format", 2)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x80\x04\x95pickle",
+        struct.pack("<Q", 2**62) + b"{}",
+        struct.pack("<Q", 2) + b"{}",
+        struct.pack("<Q", 200_000) + b"[" * 200_000,
+        struct.pack("<Q", 200_000) + b'{"a":' * 40_000,
+        struct.pack("<Q", 40) + b'{"__metadata__":{"psmimpute":1,"sha256":1}}'[:40],
+        struct.pack("<Q", 9008) + b'{"a":' + b"9" * 9000 + b"}  ",
+    ],
+    ids=range(8),
+)
+def test_files_that_are_no_model_are_refused(data):
+    with pytest.raises(CorruptFileError):
+        PSMImputer.from_bytes(data)
+
+
+def test_dates_and_other_names_travel():
+    rng = np.random.default_rng(1)
+    df = pd.DataFrame(rng.normal(size=(20, 2)), columns=[datetime.date(2020, 1, 1), 3])
+    df = df.mask(rng.random(df.shape) < 0.2)
+    imputer = PSMImputer(2, n_sets=1, model=ModelConfig(hidden_dim=0), **FAST).fit(df)
+    _same(PSMImputer.from_bytes(imputer.to_bytes()).impute(df), imputer.impute(df))
