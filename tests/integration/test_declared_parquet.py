@@ -79,7 +79,7 @@ def alike(left, right):
 
 def filled(imp):
     """Cells that some imputation fills: completed tables tell of no others."""
-    where = imp.where.to_numpy()
+    where = imp.where.to_numpy(copy=True)
     for position, cells in imp.values.items():
         where[where[:, position], position] = pd.notna(cells).any(axis=0)
     return where

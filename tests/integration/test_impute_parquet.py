@@ -102,7 +102,7 @@ def test_the_result_is_that_of_the_frame(table, imputer, one_file, tmp_path, lay
     np.testing.assert_array_equal(imp.pattern_set_draws, expected.pattern_set_draws)
     np.testing.assert_allclose(imp.info.ess, expected.info.ess, rtol=1e-6)
     assert imp.n_rows == N
-    pooled, wanted = (each.pool("x ~ day.dt.dayofyear", model=_ols) for each in (imp, expected))
+    pooled, wanted = (each.pool("x ~ day.dt.day_of_year", model=_ols) for each in (imp, expected))
     pd.testing.assert_series_equal(pooled.params, wanted.params)
     assert imp.imputed_values("x").equals(expected.imputed_values("x"))
     assert imp.filter(table["x"] > 0).n_rows == (table["x"] > 0).sum()
