@@ -81,6 +81,10 @@ class LowESSWarning(PSMWarning):
     """Importance weights are so uneven that some rows' draws rest on few samples."""
 
 
+class NegativeImputationWarning(PSMWarning):
+    """Numbers were imputed below zero in a column in which none was observed below it."""
+
+
 class ConvergenceWarning(PSMWarning):
     """Training ended before the out-of-bag loss had settled."""
 

@@ -19,10 +19,10 @@ import pandas as pd
 from pyarrow.dataset import Dataset
 
 from psmimpute.assembly import RowDraws, RowImputer, Unseen, encode_rows
+from psmimpute.cautions import warn_of_imputations
 from psmimpute.exceptions import (
     ConfigError,
     CorruptFileError,
-    LowESSWarning,
     NoMissingDataWarning,
     NotFittedError,
     NotStorableError,
@@ -35,7 +35,6 @@ from psmimpute.imputed.multiply_imputed import ImputationInfo, MultiplyImputed
 from psmimpute.inference.checkpoint import pack_model, read_file, unpack_model, write_file
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.device import choose_device
-from psmimpute.inference.draws import ImputationDraws
 from psmimpute.inference.fitted import FittedModel, fingerprint, fit_model
 from psmimpute.inference.means import Expectations, Inverse, MeanEstimator
 from psmimpute.inference.progress import Progress
@@ -58,9 +57,6 @@ from psmimpute.table.kinds import ColumnKind, Family
 from psmimpute.table.row_keys import row_keys
 from psmimpute.table.schema import ColumnSchema, TableSchema
 
-_POOR_ESS, _POOR_ESS_SHARE, _SUSPECT_ESS_SHARE = 4.0, 0.05, 0.2
-_POOR_PARETO_K = 0.7
-_TOLERATED_POOR_ROWS = 0.1
 _MOST_IMPUTATIONS = 10_000
 _MOST_SETS = 100
 _FRACTIONAL = ("float", "double", "halffloat")  # dtypes that hold the mean of whole numbers
@@ -283,7 +279,19 @@ class PSMImputer:
         return Path(path)
 
     def to_bytes(self) -> bytes:
-        """Return what :meth:`save` writes; the same bytes for the same fitted imputer."""
+        """Return what :meth:`save` writes; the same bytes for the same fitted imputer.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        NotFittedError
+            If :meth:`fit` has not been called.
+        NotStorableError
+            If the imputer holds a function, or labels or column names that have no JSON form.
+        """
         fitted = self._check_fitted()
         try:
             learned = {
@@ -328,7 +336,27 @@ class PSMImputer:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, device: str = "auto", what: str = "the model") -> Self:
-        """Return the imputer of which :meth:`to_bytes` gave the bytes; see :meth:`load`."""
+        """Return the imputer of which :meth:`to_bytes` gave the bytes.
+
+        Parameters
+        ----------
+        data : bytes
+            Not trusted: checked as :meth:`load` checks a file.
+        device : str, default "auto"
+            Where the model is to live.
+        what : str, default "the model"
+            Name of the bytes in messages.
+
+        Returns
+        -------
+        PSMImputer
+            Fitted.
+
+        Raises
+        ------
+        CorruptFileError
+            If the bytes do not describe a fitted imputer.
+        """
         fitted, schema, learned = unpack_model(data, device=choose_device(device), what=what)
         try:
             loaded = cls().set_params(**read_options(learned["options"]))
@@ -526,6 +554,9 @@ class PSMImputer:
             If no cell is missing: the imputations are copies.
         LowESSWarning
             If the importance weights of more than a tenth of the rows are poor.
+        NegativeImputationWarning
+            If numbers were imputed below zero where none was observed below it, and neither a
+            kind nor bounds were given for the column.
         """
         self._check_fitted()
         m = self.m if m is None else m
@@ -636,7 +667,13 @@ class PSMImputer:
             position = positions[self.schema_.columns[j].name]
             where[:, position] = found.missing[:, j]
             values[position] = cells
-        told = _warn_of_draws(draws, values, self._fit_config.n_draw_samples)
+        told = warn_of_imputations(
+            data,
+            self.schema_,
+            found,
+            n_weights=self._fit_config.n_draw_samples,
+            stated={*(self.kinds or {}), *(self.bounds or {})},
+        )
         n_members = fitted.model.n_members
         return MultiplyImputed(
             data=data,
@@ -910,27 +947,6 @@ def _pi_by_column(
         if not 0 <= value <= 1:
             raise ConfigError(f"pi of column {name!r} must lie in [0, 1], got {value}")
     return values
-
-
-def _warn_of_draws(
-    draws: ImputationDraws, values: Mapping[int, object], n_weights: int
-) -> tuple[str, ...]:
-    known = np.isfinite(draws.ess)
-    if not known.any() or not values:
-        return ()
-    ess, tail = draws.ess[known], draws.pareto_k[known]
-    few = ess < max(_POOR_ESS, _POOR_ESS_SHARE * n_weights)
-    heavy = (tail > _POOR_PARETO_K) & (ess < _SUSPECT_ESS_SHARE * n_weights)
-    poor = float((few | heavy).mean())
-    if poor <= _TOLERATED_POOR_ROWS:
-        return ()
-    message = (
-        f"the importance weights of {poor:.0%} of the incomplete rows are uneven (effective sample "
-        f"size below {_POOR_ESS_SHARE:.0%}, or below {_SUSPECT_ESS_SHARE:.0%} with a Pareto k "
-        f"above {_POOR_PARETO_K}): draw with more samples, FitConfig(n_draw_samples=...)"
-    )
-    warnings.warn(message, LowESSWarning, stacklevel=4)
-    return (message,)
 
 
 def _inverses(schema: TableSchema) -> list[Inverse | None]:

@@ -14,6 +14,7 @@ from psmimpute.exceptions import (
     ConfigError,
     ImputationError,
     LowESSWarning,
+    NegativeImputationWarning,
     NoMissingDataWarning,
     NotFittedError,
     TrainingInterruptedError,
@@ -282,6 +283,30 @@ def test_uneven_weights_are_told_of(table, fitted, monkeypatch):
     with pytest.warns(LowESSWarning, match=r"100% of the incomplete rows.*n_draw_samples"):
         imp = fitted.impute(table)
     assert "effective" in imp.info.warnings[-1]
+
+
+@pytest.fixture(scope="module")
+def wealth():
+    """Amounts whose distribution begins at zero with full height: a normal line falls below."""
+    x = np.random.default_rng(3).uniform(0, 10, size=200)
+    df = pd.DataFrame({"amount": x, "other": np.random.default_rng(4).normal(size=200)})
+    df.loc[::3, "amount"] = np.nan
+    return df
+
+
+def test_impossible_numbers_are_told_of(wealth):
+    with pytest.warns(NegativeImputationWarning, match=r"'amount' \(.*bounds={'amount': \(0, None"):
+        imp = impute(wealth, m=3, **FAST)
+    assert "below zero" in imp.info.warnings[-1]
+    assert (imp.complete("long")["amount"] < 0).any()
+
+
+@pytest.mark.filterwarnings("error::psmimpute.exceptions.NegativeImputationWarning")
+@pytest.mark.parametrize(
+    "stated", [{"kinds": {"amount": "continuous"}}, {"bounds": {"amount": (None, 20)}}]
+)
+def test_stated_kinds_and_bounds_are_not_doubted(wealth, stated):
+    assert (impute(wealth, m=3, **stated, **FAST).complete("long")["amount"] < 0).any()
 
 
 @pytest.mark.filterwarnings("error::psmimpute.exceptions.LowESSWarning")

@@ -1,0 +1,111 @@
+"""What the reader of imputations is to be warned of before believing them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Hashable, Iterator
+
+import numpy as np
+import pandas as pd
+
+from psmimpute.assembly import RowDraws
+from psmimpute.exceptions import LowESSWarning, NegativeImputationWarning, PSMWarning
+from psmimpute.table.kinds import ColumnKind
+from psmimpute.table.reading import column_at
+from psmimpute.table.schema import TableSchema
+
+_POOR_ESS, _POOR_ESS_SHARE, _SUSPECT_ESS_SHARE = 4.0, 0.05, 0.2
+_POOR_PARETO_K = 0.7
+_TOLERATED_POOR_ROWS = 0.1
+_MOST_COLUMNS_SHOWN = 5
+
+
+def warn_of_imputations(
+    data: pd.DataFrame,
+    schema: TableSchema,
+    found: RowDraws,
+    *,
+    n_weights: int,
+    stated: Collection[Hashable],
+) -> tuple[str, ...]:
+    """Warn of poor importance weights and of impossible numbers.
+
+    Parameters
+    ----------
+    data : DataFrame
+        The rows imputed.
+    schema : TableSchema
+        What the columns are.
+    found : RowDraws
+        Their imputations.
+    n_weights : int
+        Importance samples drawn for a row.
+    stated : collection of hashable
+        Columns of which the user gave a kind or bounds.
+
+    Returns
+    -------
+    tuple of str
+        The messages.
+
+    Warns
+    -----
+    LowESSWarning
+        If the weights of more than a tenth of the incomplete rows are poor.
+    NegativeImputationWarning
+        If a continuous column that is not among `stated` has numbers below zero among the
+        imputed values and none among the observed ones.
+    """
+    told: list[str] = []
+    negative = _negative(data, schema, found, stated)
+    for message, category in (*_poor_weights(found, n_weights), *negative):
+        warnings.warn(message, category, stacklevel=5)
+        told.append(message)
+    return tuple(told)
+
+
+def _poor_weights(found: RowDraws, n_weights: int) -> Iterator[tuple[str, type[PSMWarning]]]:
+    known = np.isfinite(found.draws.ess)
+    if not known.any() or not found.values:
+        return
+    ess, tail = found.draws.ess[known], found.draws.pareto_k[known]
+    few = ess < max(_POOR_ESS, _POOR_ESS_SHARE * n_weights)
+    heavy = (tail > _POOR_PARETO_K) & (ess < _SUSPECT_ESS_SHARE * n_weights)
+    poor = float((few | heavy).mean())
+    if poor > _TOLERATED_POOR_ROWS:
+        yield (
+            f"the importance weights of {poor:.0%} of the incomplete rows are uneven (effective "
+            f"sample size below {_POOR_ESS_SHARE:.0%}, or below {_SUSPECT_ESS_SHARE:.0%} with a "
+            f"Pareto k above {_POOR_PARETO_K}): draw with more samples, "
+            "FitConfig(n_draw_samples=...)",
+            LowESSWarning,
+        )
+
+
+def _negative(
+    data: pd.DataFrame, schema: TableSchema, found: RowDraws, stated: Collection[Hashable]
+) -> Iterator[tuple[str, type[PSMWarning]]]:
+    shares: dict[Hashable, float] = {}
+    positions: dict[Hashable, int] = {name: i for i, name in enumerate(data.columns)}
+    for j, cells in found.values.items():
+        column = schema.columns[j]
+        if column.kind is not ColumnKind.CONTINUOUS or column.name in stated:
+            continue
+        share = float((cells < 0).mean())
+        observed = column_at(data, positions[column.name], column.name)
+        if share and observed.notna().any() and observed.min() >= 0:
+            shares[column.name] = share
+    if shares:
+        listed = [f"{name!r} ({share:.1%})" for name, share in shares.items()]
+        shown = ", ".join(listed[:_MOST_COLUMNS_SHOWN])
+        more = f" and {len(listed) - _MOST_COLUMNS_SHOWN} more" * (
+            len(listed) > _MOST_COLUMNS_SHOWN
+        )
+        first = next(iter(shares))
+        yield (
+            "numbers below zero were imputed where none was observed, in columns taken as "
+            f"continuous: {shown}{more} of the imputed values. If there can be none, say "
+            f"kinds={{{first!r}: 'positive'}} or bounds={{{first!r}: (0, None)}}; if there can, "
+            f"kinds={{{first!r}: 'continuous'}}",
+            NegativeImputationWarning,
+        )
