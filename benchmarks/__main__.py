@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import accuracy, coverage, scale
+from benchmarks import accuracy, coverage, scale, speed
 
-_PROTOCOLS = {"accuracy": accuracy.main, "coverage": coverage.main, "scale": scale.main}
+_PROTOCOLS = {
+    "accuracy": accuracy.main,
+    "coverage": coverage.main,
+    "scale": scale.main,
+    "speed": speed.main,
+}
 
 
 def main() -> None:

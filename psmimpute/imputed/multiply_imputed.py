@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self, overload
+from typing import TYPE_CHECKING, Literal, Self, overload
 
 import numpy.typing as npt
 import pandas as pd
 
 from psmimpute.exceptions import ImputationError
-from psmimpute.imputed.analyses import Analyses
 from psmimpute.imputed.diagnostics import Diagnostics, diagnose
 from psmimpute.imputed.display import html, text
 from psmimpute.imputed.export import write_mice, write_stata
@@ -28,7 +27,10 @@ from psmimpute.imputed.selecting import chosen_rows
 from psmimpute.imputed.shift import Scale, Shift, shift_imputed
 from psmimpute.imputed.under_reference import impute_under_reference
 from psmimpute.imputed.weighted_stack import Weights, weighted_stack
-from psmimpute.pooling.results import PooledResults
+
+if TYPE_CHECKING:
+    from psmimpute.imputed.analyses import Analyses
+    from psmimpute.pooling.results import PooledResults
 
 __all__ = ["ImputationInfo", "MultiplyImputed"]
 
@@ -158,6 +160,8 @@ class MultiplyImputed(ImputedTable):
             If a formula comes without a model, or the analysis fails; the message names the
             imputation.
         """
+        from psmimpute.imputed.analyses import Analyses
+
         run = as_function(analysis, model)
         fits = fit_each(self.analysis_frame, run, m=self.m, n_jobs=n_jobs, progress=progress)
         return Analyses(

@@ -11,7 +11,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 
 from psmimpute.exceptions import ImputationError
 
@@ -236,6 +235,8 @@ def align_sets(reference: FloatArray, other: FloatArray) -> IntArray:
     >>> align_sets(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.3, 0.7], [0.6, 0.4]]))
     array([1, 0])
     """
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(other.T @ reference, maximize=True)
     matched = np.empty(len(rows), dtype=np.int64)
     matched[rows] = columns

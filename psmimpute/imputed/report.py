@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from psmimpute.imputed.diagnostics import Diagnostics, extrapolated_cells
 from psmimpute.imputed.imputed_table import ImputedTable
-from psmimpute.pooling.results import PooledResults
+
+if TYPE_CHECKING:
+    from psmimpute.pooling.results import PooledResults
 
 NOT_GIVEN = "not given to this report"
 MECHANISMS = {

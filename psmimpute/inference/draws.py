@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from psmimpute.inference.blocks import BLOCK_ROWS, Block, block_rows, run_blocks
@@ -329,6 +328,8 @@ class Drawer:
         most = self._most_members(_N_SET_SAMPLES)
         groups = [range(a, min(a + most, n_members)) for a in range(0, n_members, most)]
         shares = np.concatenate([self._shares_of(chosen, group) for group in groups])
+        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 (half a second)
+
         for e in range(1, n_members):
             mine, common = linear_sum_assignment(-(shares[e].T @ shares[0]))
             labels[e, mine] = common

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -47,8 +46,8 @@ class Particles(NamedTuple):
 def _net(n_samples: int, dim: int) -> Tensor:
     """First points of an unscrambled Sobol sequence, shape (n_samples, dim), float32."""
     exponent = max(0, math.ceil(math.log2(n_samples)))
-    points = qmc.Sobol(dim, scramble=False).random_base2(exponent)[:n_samples]
-    return torch.from_numpy(points.astype(np.float32))
+    points: Tensor = torch.quasirandom.SobolEngine(dim).draw(2**exponent)  # type: ignore[no-untyped-call]
+    return points[:n_samples]
 
 
 def propose(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import gaussian_kde
 
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.plots.style import (
@@ -68,6 +67,8 @@ def _curve(ax: Axes, values: FloatArray, color: str, width: float, label: str) -
     if np.unique(values).size < 2:
         ax.plot([], [], color=color, lw=width, label=label)
         return
+    from scipy.stats import gaussian_kde
+
     kernel = gaussian_kde(values)
     margin = 3 * np.sqrt(kernel.covariance[0, 0])
     grid = np.linspace(values.min() - margin, values.max() + margin, GRID)
