@@ -13,7 +13,12 @@ import torch
 from torch import Tensor
 
 from psmimpute.inference.blocks import BLOCK_ROWS, Block, block_rows, run_blocks
-from psmimpute.inference.importance import effective_sample_size, pareto_k, propose
+from psmimpute.inference.importance import (
+    Particles,
+    effective_sample_size,
+    pareto_k,
+    propose,
+)
 from psmimpute.model.missingness import SelfMasking
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
@@ -25,6 +30,9 @@ _HELD_ROWS = 2**16
 _N_SET_SAMPLES = 4
 # Rows whose weights come down to fewer samples than this are drawn again from more.
 _LEAST_ESS, _MORE_SAMPLES = 8.0, 8
+# Under a model without networks the proposal may be the posterior itself. A few samples tell:
+# where their effective share is at least this, they do for all.
+_FEW_SAMPLES, _FLAT = 8, 0.99
 _REDRAWN_ROWS = 8  # in a block: few rows are poor, and slots that stay empty cost as much
 _ALIGNMENT_ROWS = 4096
 
@@ -246,27 +254,55 @@ class Drawer:
         block: Block,
         group: range,
         n_samples: int,
-    ) -> tuple[npt.NDArray[Any], ...]:
+    ) -> _RowDraws:
         """Take (z, r) by sampling importance resampling, then one draw of every cell."""
         dim, n_features = model.spec.latent_dim, self.layout.n_features
         rows, uniform = self._pass(model, block, group, dim + 1 + n_features)
-        found = propose(model, rows, uniform[..., :dim], n_samples=n_samples)
+        posterior = model.posterior(rows)
+
+        def resample(n: int) -> _RowDraws:
+            shift = uniform[..., :dim]
+            found = propose(model, rows, shift, n_samples=n, posterior=posterior)
+            return self._resample(model, block, group, found, uniform[..., dim:])
+
+        if model.spec.n_sets > 1 or model.spec.hidden_dim > 0 or n_samples <= _FEW_SAMPLES:
+            return resample(n_samples)
+        few = resample(_FEW_SAMPLES)
+        few.ess[:] *= n_samples / _FEW_SAMPLES
+        few.tail[:] = -np.inf
+        flat = few.ess >= _FLAT * n_samples
+        if flat.all():
+            return few
+        found = resample(n_samples)
+        for whole, part in zip(found, few, strict=True):
+            whole[flat[: len(whole)]] = part[flat[: len(part)]]
+        return found
+
+    def _resample(
+        self,
+        model: PatternSetMixtureVAE,
+        block: Block,
+        group: range,
+        found: Particles,
+        uniform: Tensor,
+    ) -> _RowDraws:
+        """Choose one particle of each row by its weight, and draw every cell given it."""
+        n_sets, dim = model.spec.n_sets, model.spec.latent_dim
         weights = found.normalised()
-        n_sets = model.spec.n_sets
-        pick = (weights.cumsum(-1) < uniform[..., dim, None]).sum(-1)
+        pick = (weights.cumsum(-1) < uniform[..., :1]).sum(-1)
         pick = pick.clamp_max(weights.shape[-1] - 1)
-        flat = found.z.permute(0, 3, 1, 2, 4).flatten(2, 3)
-        z = flat.gather(2, pick[..., None, None].expand(-1, -1, 1, dim))[:, :, 0]
+        particles = found.z.permute(0, 3, 1, 2, 4).flatten(2, 3)
+        z = particles.gather(2, pick[..., None, None].expand(-1, -1, 1, dim))[:, :, 0]
         sets = pick % n_sets
-        drawn = draw_cells(model, z, sets, uniform[..., dim + 1 :])
+        drawn = draw_cells(model, z, sets, uniform[..., 1:])
         if self.hidden is not None:
-            again = draw_cells(model, z, sets, uniform[..., dim + 1 :], observed=True)
+            again = draw_cells(model, z, sets, uniform[..., 1:], observed=True)
             seen = torch.from_numpy(self.hidden[block.padded()][:, list(self.layout.columns)])
             drawn = torch.where(seen.to(drawn.device), again, drawn)
         shares = weights.reshape(*weights.shape[:2], -1, n_sets).sum(2)
         own = block.own(len(group))
         weights = weights[own].cpu()
-        return (
+        return _RowDraws(
             drawn[own].cpu().numpy(),
             sets[own].cpu().numpy(),
             shares[own].cpu().double().numpy(),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from psmimpute.model.encoders import Posterior
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows
 
@@ -51,7 +52,13 @@ def _net(n_samples: int, dim: int) -> Tensor:
 
 
 def propose(
-    model: PatternSetMixtureVAE, rows: Rows, shift: Tensor, *, n_samples: int, skip: int = 0
+    model: PatternSetMixtureVAE,
+    rows: Rows,
+    shift: Tensor,
+    *,
+    n_samples: int,
+    skip: int = 0,
+    posterior: Posterior | None = None,
 ) -> Particles:
     """Sample latents and weigh them.
 
@@ -65,6 +72,8 @@ def propose(
         Points to take.
     skip : int, default 0
         Points of the net to pass over, so that a long run can be taken in pieces.
+    posterior : Posterior, optional
+        Of these rows, where it is known already.
 
     Returns
     -------
@@ -74,7 +83,7 @@ def propose(
     net = _net(skip + n_samples, dim)[skip:].to(shift.device)
     uniform = (net[None, :, None] + shift[:, None]).frac()
     eps = torch.special.ndtri(uniform.clamp(_OPEN, 1 - _OPEN))[:, :, None]
-    posterior = model.posterior(rows)
+    posterior = posterior or model.posterior(rows)
     z, log_q = posterior.sample(eps)
     terms = model.terms_at(rows, posterior, z, log_q)
     return Particles(z, terms.log_joint + terms.log_p_sets)

@@ -167,17 +167,17 @@ class MeanEstimator:
         model, device = self.model, self.store.packed.device
         dim = model.spec.latent_dim
         keys = self.row_keys[chunk]
-        shift = np.stack(
-            [
-                row_uniforms(self.seed, imputation=e, rows=keys, n=dim, purpose=Purpose.MEAN)
-                for e in range(model.n_members)
-            ]
-        )
+        uniforms = [
+            row_uniforms(self.seed, imputation=e, rows=keys, n=dim, purpose=Purpose.MEAN)
+            for e in range(model.n_members)
+        ]
+        shift = torch.from_numpy(np.stack(uniforms)).to(device)
         rows = self.store.take(torch.from_numpy(chunk).to(device))
+        posterior = model.posterior(rows)
         top = total = sums = None
         for skip in range(0, self.n_samples, block):
             n = min(block, self.n_samples - skip)
-            found = propose(model, rows, torch.from_numpy(shift).to(device), n_samples=n, skip=skip)
+            found = propose(model, rows, shift, n_samples=n, skip=skip, posterior=posterior)
             new_top = found.log_w.amax((1, 2))
             if top is not None and total is not None and sums is not None:
                 new_top = torch.maximum(top, new_top)

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from scipy.special import log_expit, softmax
 
+from psmimpute.inference import draws
 from psmimpute.inference.draws import Drawer
 
 FALSE_ALARM = 1e-4
@@ -66,6 +67,36 @@ def test_draws_of_a_missing_cell_follow_its_exact_conditional_law(linear_gaussia
     # Both missing cells come from one draw of the latents, so they are correlated as they should.
     pair = np.corrcoef(drawn.features[cells[0]][0], drawn.features[cells[1]][0])[0, 1]
     assert pair == pytest.approx(_correlation(one, row, cells), abs=4.5 / np.sqrt(n))
+
+
+def test_few_samples_do_where_the_proposal_is_the_posterior(linear_gaussian, monkeypatch):
+    exact = linear_gaussian(n_sets=1)
+    taken, real = [], draws.propose
+
+    def spy(*given, n_samples, **named):
+        taken.append(n_samples)
+        return real(*given, n_samples=n_samples, **named)
+
+    monkeypatch.setattr(draws, "propose", spy)
+    few = _drawer(exact).draw(range(2))
+    assert set(taken) == {8}
+    known = ~np.isnan(few.ess)
+    assert_allclose(few.ess[known], 64, rtol=1e-3)
+
+    monkeypatch.setattr(draws, "_FLAT", 2.0)
+    many = _drawer(exact).draw(range(2))
+    assert set(taken) == {8, 64}
+
+    # Each imputation decides for itself, whatever the others of its pass are.
+    monkeypatch.setattr(draws, "_FLAT", 0.99)
+    size = draws.effective_sample_size
+    uneven = torch.tensor([1.0, 0.5])[:, None]
+    monkeypatch.setattr(draws, "effective_sample_size", lambda w: size(w) * uneven)
+    mixed = _drawer(exact).draw(range(2))
+    for one, two, both in zip(few.features, many.features, mixed.features, strict=True):
+        assert_array_equal(both[0], one[0])
+        assert_array_equal(both[1], two[1])
+        assert not np.array_equal(one[1], two[1])
 
 
 def _correlation(one, i, cells):
