@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Hashable, Iterator
 
 import numpy as np
@@ -13,6 +12,7 @@ from psmimpute.exceptions import LowESSWarning, NegativeImputationWarning, PSMWa
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.reading import column_at
 from psmimpute.table.schema import TableSchema
+from psmimpute.telling import warn
 
 _POOR_ESS, _POOR_ESS_SHARE, _SUSPECT_ESS_SHARE = 4.0, 0.05, 0.2
 _POOR_PARETO_K = 0.7
@@ -27,7 +27,7 @@ def warn_of_imputations(
     *,
     n_weights: int,
     stated: Collection[Hashable],
-) -> tuple[str, ...]:
+) -> None:
     """Warn of poor importance weights and of impossible numbers.
 
     Parameters
@@ -43,11 +43,6 @@ def warn_of_imputations(
     stated : collection of hashable
         Columns of which the user gave a kind or bounds.
 
-    Returns
-    -------
-    tuple of str
-        The messages.
-
     Warns
     -----
     LowESSWarning
@@ -56,12 +51,9 @@ def warn_of_imputations(
         If a continuous column that is not among `stated` has numbers below zero among the
         imputed values and none among the observed ones.
     """
-    told: list[str] = []
     negative = _negative(data, schema, found, stated)
     for message, category in (*_poor_weights(found, n_weights), *negative):
-        warnings.warn(message, category, stacklevel=5)
-        told.append(message)
-    return tuple(told)
+        warn(message, category)
 
 
 def _poor_weights(found: RowDraws, n_weights: int) -> Iterator[tuple[str, type[PSMWarning]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -56,6 +55,7 @@ from psmimpute.table.json_values import from_json, to_json
 from psmimpute.table.kinds import ColumnKind, Family
 from psmimpute.table.row_keys import row_keys
 from psmimpute.table.schema import ColumnSchema, TableSchema
+from psmimpute.telling import remembered, warn
 
 _MOST_IMPUTATIONS = 10_000
 _MOST_SETS = 100
@@ -370,6 +370,7 @@ class PSMImputer:
         except (PSMError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
             raise CorruptFileError(f"{what} describes no imputer: {e!r}") from None
         loaded.schema_, loaded.fitted_, loaded.seed_ = schema, fitted, seed
+        loaded.warnings_ = fitted.warnings
         loaded.n_sets_, loaded.n_features_in_ = fitted.spec.n_sets, len(features)
         loaded.feature_names_in_ = np.empty(len(features), dtype=object)
         loaded.feature_names_in_[:] = features
@@ -429,7 +430,8 @@ class PSMImputer:
             drawn = secrets.randbits(32) if self.seed is None else int(self.seed)
             source = ParquetSource(df, filesystem)
             df = sample_from(source, sample_rows, seed=drawn, row_key=row_key)
-        return self._learn(df, self._infer_schema(df))
+        with remembered():
+            return self._learn(df, self._infer_schema(df))
 
     def _infer_schema(self, df: pd.DataFrame) -> TableSchema:
         return schema_with_derived(
@@ -442,11 +444,13 @@ class PSMImputer:
         return encode_rows(self.schema_, df, unseen=unseen, applicability=applicability)
 
     def _learn(self, df: pd.DataFrame, schema: TableSchema) -> Self:
-        read_derived(self.derived, df)
         self.schema_: TableSchema = schema
         self.seed_: int = secrets.randbits(32) if self.seed is None else int(self.seed)
-        table = self._encode(df)
-        self.fitted_: FittedModel = self._fit_table(table)
+        with remembered() as told:
+            read_derived(self.derived, df)
+            table = self._encode(df)
+            self.fitted_: FittedModel = self._fit_table(table)
+            self.warnings_: tuple[str, ...] = tuple(told)
         self.n_sets_: int = self.fitted_.spec.n_sets
         self.n_features_in_: int = df.shape[1]
         self.feature_names_in_: npt.NDArray[Any] = np.asarray(df.columns, dtype=object)
@@ -576,24 +580,24 @@ class PSMImputer:
         where: Where | None,
         m: int,
     ) -> MultiplyImputed:
-        table, keys = rows.encode(data), row_keys(data, row_key)
-        chosen = chosen_cells(where, data, self.schema_.column_names, table.observed_cells)
-        if len(data) and not (table.missing_cells | chosen).any():
-            warnings.warn(_NO_GAPS, NoMissingDataWarning, stacklevel=3)
-        with Progress(self.progress).stage("drawing imputations") as on_rows:
-            found = rows.impute(table, keys, m, chosen=chosen, on_rows=on_rows)
-        imp = self._assemble(data, found, m=m, seed=rows.seed)
-        imp.info = replace(
-            imp.info,
-            extend=partial(self._extend, data, rows, row_key, where),
-            source=ModelSource(self, data, m, rows.seed, where, row_key, rows.unseen),
-            declared=self.declared(chosen),
-        )
-        return finish(
-            imp,
-            derived=read_derived(self.derived, data),
-            applicability=rows.applicability,
-        )
+        with remembered() as told:
+            table, keys = rows.encode(data), row_keys(data, row_key)
+            chosen = chosen_cells(where, data, self.schema_.column_names, table.observed_cells)
+            if len(data) and not (table.missing_cells | chosen).any():
+                warn(_NO_GAPS, NoMissingDataWarning)
+            with Progress(self.progress).stage("drawing imputations") as on_rows:
+                found = rows.impute(table, keys, m, chosen=chosen, on_rows=on_rows)
+            imp = self._assemble(data, found, m=m, seed=rows.seed)
+            imp.info = replace(
+                imp.info,
+                extend=partial(self._extend, data, rows, row_key, where),
+                source=ModelSource(self, data, m, rows.seed, where, row_key, rows.unseen),
+                declared=self.declared(chosen),
+            )
+            derived = read_derived(self.derived, data)
+            imp = finish(imp, derived=derived, applicability=rows.applicability)
+        imp.info = replace(imp.info, warnings=tuple(dict.fromkeys((*self.warnings_, *told))))
+        return imp
 
     def row_imputer(self, *, seed: int, unseen: Unseen = "error") -> RowImputer:
         """Return what imputes batches of rows: for engines that bring their own tables.
@@ -667,7 +671,7 @@ class PSMImputer:
             position = positions[self.schema_.columns[j].name]
             where[:, position] = found.missing[:, j]
             values[position] = cells
-        told = warn_of_imputations(
+        warn_of_imputations(
             data,
             self.schema_,
             found,
@@ -694,7 +698,6 @@ class PSMImputer:
                 history=fitted.history,
                 ess=draws.ess,
                 pareto_k=draws.pareto_k,
-                warnings=(*fitted.warnings, *told),
             ),
         )
 
@@ -713,7 +716,8 @@ class PSMImputer:
         """
         owner = self
         if self.members is None and m > rows.fitted.model.n_members:
-            table = rows.encode(data)
+            with remembered():  # the rows are encoded again below, and warned of there
+                table = rows.encode(data)
             if fingerprint(table) == rows.fitted.fingerprint:
                 progress = Progress(self.progress)
                 grown = rows.fitted.with_members(
@@ -878,18 +882,21 @@ def impute(
         fit=fit,
     )
     imputer._check_options()
-    schema = imputer._infer_schema(df)
-    nothing_chosen = where is None or (isinstance(where, str) and where == "missing")
-    if nothing_chosen and not any(column.n_missing for column in schema.columns):
-        copies = _copies(df, schema, m=m, missingness=missingness)
-        return finish(copies, derived=read_derived(derived, df), applicability=Applicability(()))
-    return imputer._learn(df, schema).impute(df, m, where=where)
+    with remembered() as told:
+        schema = imputer._infer_schema(df)
+        nothing_chosen = where is None or (isinstance(where, str) and where == "missing")
+        if not nothing_chosen or any(column.n_missing for column in schema.columns):
+            return imputer._learn(df, schema).impute(df, m, where=where)
+        imp = _copies(df, schema, m=m, missingness=missingness)
+        imp = finish(imp, derived=read_derived(derived, df), applicability=Applicability(()))
+        imp.info = replace(imp.info, warnings=tuple(told))
+        return imp
 
 
 def _copies(
     df: pd.DataFrame, schema: TableSchema, *, m: int, missingness: Missingness
 ) -> MultiplyImputed:
-    warnings.warn(_NO_GAPS, NoMissingDataWarning, stacklevel=3)
+    warn(_NO_GAPS, NoMissingDataWarning)
     return MultiplyImputed(
         data=df.copy(),
         schema=schema,
@@ -899,7 +906,6 @@ def _copies(
         info=ImputationInfo(
             missingness=missingness,
             software=f"psmimpute {version('psmimpute')}",
-            warnings=(_NO_GAPS,),
         ),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +24,7 @@ from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.encoding import decode_column
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.schema import ColumnSchema
+from psmimpute.telling import warn
 
 if TYPE_CHECKING:
     from psmimpute.imputed.multiply_imputed import MultiplyImputed
@@ -175,11 +175,10 @@ class Source:
         config = fitted.spec.config
         tied = config.decoders == "tied" or fitted.spec.missingness == "selection"
         if tied and config.evidence == "normalised":
-            warnings.warn(
+            warn(
                 "the model has one decoder for observed and missing cells, so that pi changes "
                 "nothing: use ModelConfig(decoders='separate') without missingness='selection'",
                 NoEffectWarning,
-                stacklevel=4,
             )
         other = type(imputer)().set_params(**{**imputer.get_params(), "pi": pi})
         other.__dict__.update({**imputer.__dict__, "pi": pi})

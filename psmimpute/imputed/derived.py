@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,6 +14,7 @@ from psmimpute.imputed.gather import cell_values
 from psmimpute.table.assigning import assign_cells
 from psmimpute.table.expressions import Expression
 from psmimpute.table.reading import is_missing
+from psmimpute.telling import warn
 
 Recipe = Callable[[pd.DataFrame], Any]
 
@@ -172,12 +172,11 @@ def _check_inputs(
         gone |= is_missing(df[column])
     kept = gone & ~is_missing(df[name])
     if kept.any():
-        warnings.warn(
+        warn(
             f"column {name!r} is derived but was observed in {int(kept.sum())} rows that lack one "
             f"of {', '.join(map(repr, recipe.names))}: it stays as observed there and will not "
             f"fit the imputed values; impute {name!r} too and derive nothing, or set it to missing",
             DerivedMismatchWarning,
-            stacklevel=4,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from psmimpute.imputed.checks import make_checks
 from psmimpute.imputed.held_out import summarize_held_out
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.plots.weights import PARETO_K_LIMIT
+from psmimpute.telling import warn
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -124,13 +124,12 @@ def diagnose(
     flags = extrapolated_cells(imp)
     if len(flags):
         first = flags.iloc[0]
-        warnings.warn(
+        warn(
             f"{len(flags)} combinations of pattern set and column have imputed cells but no "
             f"observed ones, first column {first['column']!r} in set {first['pattern_set']}: the "
             "imputations there extrapolate from other sets; try fewer sets, or a sensitivity "
             "analysis with imp.delta",
             ExtrapolationWarning,
-            stacklevel=3,
         )
     weights, members = _weights(imp), _members(imp)
     summary, ranks = pd.DataFrame(), dict[Hashable, FloatArray]()

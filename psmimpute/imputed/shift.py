@@ -26,6 +26,7 @@ AnyImputed = TypeVar("AnyImputed", bound=ImputedTable)
 
 LOG_LINK = {ColumnKind.POSITIVE, ColumnKind.COUNT, ColumnKind.SEMICONTINUOUS}
 TIMES = {ColumnKind.DATETIME, ColumnKind.TIMEDELTA}
+_NO_CELLS: Cells = np.empty((1, 0), dtype=object)
 
 
 def shift_imputed(
@@ -83,9 +84,10 @@ def shift_imputed(
     for number, (name, delta) in enumerate(deltas.items()):
         position = imp.position(name)
         column = _modelled(imp, name)
-        if position not in values:
-            continue
         rng = np.random.default_rng((seed, number))
+        if position not in values:
+            _shifted(column, _NO_CELLS, delta, scale, rng)  # a wrong shift is refused all the same
+            continue
         present = ~np.asarray(pd.isna(values[position]))
         shifted = _shifted(column, _without_gaps(values[position], present), delta, scale, rng)
         cells = present & chosen[:, imp.where.to_numpy()[:, position]]
@@ -179,15 +181,18 @@ def _shifted_levels(
     rng: np.random.Generator,
 ) -> Cells:
     code_of = {level: code for code, level in enumerate(levels)}
+    nominal = column.kind is ColumnKind.NOMINAL
+    by_level = _level_shifts(column, code_of, delta) if nominal else np.empty(0)
+    common = 0.0 if nominal else _number(column, delta)
+    if not cells.size:
+        return cells
     codes = np.array([[code_of[value] for value in row] for row in cells.tolist()])
-    codes = codes.reshape(cells.shape)
     probabilities = level_probabilities(codes, len(levels))
     uniform = rng.random(codes.shape)
-    if column.kind is ColumnKind.NOMINAL:
-        shifts = _level_shifts(column, code_of, delta)
-        moved = shift_levels(codes, probabilities, shifts, uniform)
+    if nominal:
+        moved = shift_levels(codes, probabilities, by_level, uniform)
     else:
-        moved = shift_ordered(codes, probabilities, _number(column, delta), uniform)
+        moved = shift_ordered(codes, probabilities, common, uniform)
     table = np.empty(len(levels), dtype=object)
     table[:] = levels
     return np.asarray(table[moved].astype(cells.dtype))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from psmimpute.model.layout import lay_out
 from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore, store_rows
 from psmimpute.table.encoded import EncodedTable
+from psmimpute.telling import warn
 
 
 @dataclass(frozen=True)
@@ -293,5 +293,5 @@ def _warn_of_convergence(trained: Trained) -> tuple[str, ...]:
             f"and were taken as zero: some parameters may have learned too little; {remedy}"
         )
     for message in told:
-        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+        warn(message, ConvergenceWarning)
     return tuple(told)

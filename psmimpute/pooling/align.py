@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import pandas as pd
 from psmimpute.exceptions import PoolingError, PoolingWarning
 from psmimpute.pooling.item import PoolItem
 from psmimpute.pooling.rubin import FloatArray
+from psmimpute.telling import warn
 
 
 @dataclass(frozen=True)
@@ -172,21 +172,19 @@ def _check_numbers(terms: pd.Index, qhat: FloatArray, u: FloatArray) -> None:
 def _common_dfcom(items: Sequence[PoolItem]) -> float:
     known = [item.df for item in items if item.df is not None]
     if len(known) < len(items):
-        warnings.warn(
+        warn(
             "the analyses do not tell their residual degrees of freedom: they are taken as "
             "infinite, which makes intervals too short in a small sample; give dfcom",
             PoolingWarning,
-            stacklevel=4,
         )
         return float(np.inf)
     smallest, largest = float(min(known)), float(max(known))
     if largest > smallest:
-        warnings.warn(
+        warn(
             f"the residual degrees of freedom run from {smallest:g} (imputation "
             f"{known.index(min(known)) + 1}) to {largest:g} (imputation "
             f"{known.index(max(known)) + 1}): the smallest are taken; give dfcom to choose",
             PoolingWarning,
-            stacklevel=4,
         )
     return smallest
 
@@ -197,11 +195,10 @@ def _common_nobs(items: Sequence[PoolItem]) -> int | None:
         return None
     fewest, most = min(counts), max(counts)
     if most > fewest:
-        warnings.warn(
+        warn(
             f"the analyses use different numbers of rows, from {fewest} (imputation "
             f"{counts.index(fewest) + 1}) to {most} (imputation {counts.index(most) + 1}): the "
             "selection of rows depends on imputed values",
             PoolingWarning,
-            stacklevel=4,
         )
     return fewest

@@ -7,7 +7,6 @@ weights.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from psmimpute.exceptions import ImproperPoolingWarning, PoolingError
 from psmimpute.pooling.rubin import FloatArray, Rule
+from psmimpute.telling import warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +119,16 @@ def choose_rule(rule: Rule, member_of: npt.ArrayLike | None) -> Rule:
     labels = np.asarray(member_of)
     n_members = len(np.unique(labels))
     if n_members == 1:
-        warnings.warn(
+        warn(
             f"all {len(labels)} imputations come from one member: the uncertainty of the "
             "imputation model is left out and standard errors are too small; impute with members=m",
             ImproperPoolingWarning,
-            stacklevel=3,
         )
         return "rubin"
-    warnings.warn(
+    warn(
         f"{len(labels)} imputations come from {n_members} members: pooled by the nested rules; say "
         "rule='nested' to pool so without this warning, or impute with members=m",
         ImproperPoolingWarning,
-        stacklevel=3,
     )
     return "nested"
 

@@ -6,7 +6,6 @@ of which cells were observed, and comes back as missing.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +18,7 @@ from psmimpute.exceptions import ConfigError, NotApplicableWarning
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.expressions import Expression
 from psmimpute.table.reading import is_missing, row_of
+from psmimpute.telling import warn
 
 BoolArray = npt.NDArray[np.bool_]
 Condition = str | Callable[[pd.DataFrame], Any]
@@ -209,12 +209,11 @@ def leave_out(
         contradicted = never & table.observed_cells[:, j]
         if contradicted.any():
             first = row_of(df.index, int(contradicted.argmax()))
-            warnings.warn(
+            warn(
                 f"column {name!r} does not apply to {first}, "
                 f"says applicable_if, but was observed there ({int(contradicted.sum())} such "
                 "cells): they are kept as they are; set them to missing, or mend the condition",
                 NotApplicableWarning,
-                stacklevel=4,
             )
         applicable[:, j] = ~never | table.observed_cells[:, j]
     return table if applicable.all() else replace(table, applicable=applicable)

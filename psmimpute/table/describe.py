@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +32,7 @@ from psmimpute.table.transforms import (
     choose_for_count,
     choose_for_positive,
 )
+from psmimpute.telling import warn
 
 FloatArray = npt.NDArray[np.float64]
 Bounds = tuple[float, float]
@@ -175,11 +175,7 @@ def _check_request(series: pd.Series, storage: Storage, request: ColumnRequest) 
 
 def _constant(column: ColumnSchema, value: object) -> ColumnSchema:
     gaps = "its gaps are filled with it" if column.n_missing else "it tells the model nothing"
-    warnings.warn(
-        f"column {column.name!r} has one observed value, {value!r}: {gaps}",
-        ConstantColumnWarning,
-        stacklevel=5,
-    )
+    warn(f"column {column.name!r} has one observed value, {value!r}: {gaps}", ConstantColumnWarning)
     return replace(column, constant=value, reason=f"{column.reason}, all of them {value}")
 
 
@@ -285,11 +281,10 @@ def _leave_out(column: ColumnSchema, n_levels: int) -> LeftOut:
             f"column {column.name!r} {looks}, and {column.n_missing} missing: give "
             f"exclude=[{column.name!r}] to leave it as it is; {remedy}"
         )
-    warnings.warn(
+    warn(
         f"column {column.name!r} {looks}. It is left out of the model, as "
         f"exclude=[{column.name!r}] would; {remedy}",
         SparseColumnWarning,
-        stacklevel=5,
     )
     return LeftOut(looks)
 
@@ -298,9 +293,8 @@ def _warn_of_rare_levels(column: ColumnSchema, seen: list[tuple[Any, int]]) -> N
     rare = [value for value, n in seen if n < RARE_LEVEL]
     if rare and column.n_missing and column.n_observed >= RARE_LEVEL_NEEDS:
         shown = ", ".join(repr(value) for value in rare[:3]) + (", ..." if len(rare) > 3 else "")
-        warnings.warn(
+        warn(
             f"column {column.name!r} has {len(rare)} level(s) observed fewer than {RARE_LEVEL} "
             f"times ({shown}): what is imputed of them rests on little; merge rare levels",
             SparseColumnWarning,
-            stacklevel=5,
         )

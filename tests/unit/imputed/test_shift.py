@@ -189,6 +189,25 @@ def test_refuses_shifts_that_do_not_fit(imp, deltas, options, message):
         imp.delta(deltas, **options)
 
 
+def test_columns_without_imputed_cells_take_only_shifts_that_fit_them(frame):
+    whole = frame.dropna().reset_index(drop=True)
+    first = whole.mask(pd.DataFrame(False, index=whole.index, columns=whole.columns))
+    first.loc[0, "weight"] = np.nan
+    copies = MultiplyImputed(
+        data=first,
+        schema=infer_schema(frame),
+        where=first.isna().to_numpy(),
+        values={first.columns.get_loc("weight"): np.full((2, 1), 60.0)},
+        member_of=np.arange(2),
+    )
+    fit = {"height": 1.0, "visits": 2, "grade": 0.5, "seen": pd.Timedelta("1 day")}
+    fit["town"] = {"Pisa": 1.0}
+    assert copies.delta(fit).complete(2).equals(copies.complete(2))
+    for name in fit:
+        with pytest.raises(ImputationError, match=f"'{name}'"):
+            copies.delta({name: "x"})
+
+
 def test_shifted_imputations_pickle_and_do_not_touch_the_original(imp):
     before = imp.complete(1)
     imp.delta({"height": 5.0, "grade": 2.0})
