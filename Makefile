@@ -22,7 +22,7 @@ help:
 	@echo "make test-gpu          tests that need an accelerator"
 	@echo "make test-statistical  tests of operating characteristics"
 	@echo "make coverage          run the tests and tell which lines they reach"
-	@echo "make lint              ruff, mypy, import-linter, codespell"
+	@echo "make lint              ruff, mypy, import-linter, codespell, numpydoc"
 	@echo "make docs              build the documentation in docs/_build/html"
 	@echo "make clean             remove all that make has made"
 
@@ -50,6 +50,7 @@ lint: $(VENV)/lint $(VENV)/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	git ls-files 'psmimpute/*.py' | xargs $(BIN)/numpydoc lint
 
 docs: $(VENV)/docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import sphinx_autosummary_accessors
 
 import psmimpute
+
+sys.path.insert(0, str(Path(__file__).parent))
+import validity_tables
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "psmimpute"
 author = "the psmimpute developers"
@@ -39,7 +49,22 @@ bibtex_default_style = "plain"
 html_theme = "pydata_sphinx_theme"
 html_title = "psmimpute"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
-html_sidebars = {"installation": [], "quickstart": [], "statistics": [], "changelog": []}
+html_sidebars = {
+    page: []
+    for page in (
+        "installation",
+        "quickstart",
+        "userguide",
+        "statistics",
+        "validity",
+        "glossary",
+        "reporting",
+        "citation",
+        "changelog",
+    )
+}
+html_static_path = ["static"]
+html_css_files = ["narrow.css"]
 
 sphinx_gallery_conf = {
     "examples_dirs": "../vignettes",
@@ -50,3 +75,8 @@ sphinx_gallery_conf = {
     "doc_module": ("psmimpute",),
     "backreferences_dir": "generated/backreferences",
 }
+
+
+def setup(app: Sphinx) -> None:
+    """Make what pages include before any is read."""
+    app.connect("builder-inited", lambda app: validity_tables.write(Path(app.srcdir) / "generated"))

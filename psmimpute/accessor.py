@@ -61,6 +61,12 @@ class PSMAccessor:
         -------
         TableSchema
             One entry for each modelled column.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> psm.load_nhanes2().psm.schema(kinds={"age": "ordinal"})["age"].kind.value
+        'ordinal'
         """
         from psmimpute.table.infer import infer_schema
 
@@ -78,6 +84,19 @@ class PSMAccessor:
         -------
         DataFrame
             One row for each pattern; see :func:`psmimpute.missing_pattern`.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> psm.load_nhanes2().psm.missing_pattern()
+                age  hyp  bmi  chl  n_missing
+        n_rows
+        13        1    1    1    1          0
+        3         1    1    1    0          1
+        1         1    1    0    1          1
+        1         1    0    0    1          2
+        7         1    0    0    0          3
+        total     0    8    9   10         27
         """
         from psmimpute.table.patterns import missing_pattern
 
@@ -90,6 +109,12 @@ class PSMAccessor:
         -------
         MissingPairs
             Four tables of counts; see :func:`psmimpute.missing_pairs`.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> psm.load_nhanes2().psm.missing_pairs().rr.loc["bmi", "chl"].item()
+        13
         """
         from psmimpute.table.patterns import missing_pairs
 
@@ -102,6 +127,16 @@ class PSMAccessor:
         -------
         DataFrame
             One row for each column; see :func:`psmimpute.flux`.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> psm.load_nhanes2().psm.flux()[["pobs", "influx", "outflux"]].round(3)
+             pobs  influx  outflux
+        age  1.00   0.000    1.000
+        bmi  0.64   0.164    0.111
+        hyp  0.68   0.123    0.148
+        chl  0.60   0.219    0.111
         """
         from psmimpute.table.patterns import flux
 
@@ -114,6 +149,12 @@ class PSMAccessor:
         -------
         LittleTest
             See :func:`psmimpute.little_test`.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> round(psm.load_nhanes2().psm.little_test().p_value, 3)
+        0.977
         """
         from psmimpute.table.mcar import little_test
 
@@ -161,6 +202,13 @@ class PSMAccessor:
         -------
         MultiplyImputed
             The data and the m imputations; see :func:`psmimpute.impute`.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+        >>> psm.load_nhanes2().psm.impute(m=2, seed=1, **quick).m
+        2
         """
         from psmimpute.imputer import impute
 

@@ -134,11 +134,20 @@ class PSMImputer:
     n_sets_ : int
         Number of pattern sets.
 
+    References
+    ----------
+    .. [1] Ghalebikesabi, S., Cornish, R., Holmes, C. and Kelly, L. J. (2021). Deep generative
+       missingness pattern-set mixture models. AISTATS, PMLR 130, 3727-3735.
+
     Examples
     --------
+    One pattern set and five training steps keep it short; leave both options out for real work.
+    The examples of the methods go on with `imputer`.
+
     >>> import psmimpute as psm
-    >>> df = psm.datasets.load_nhanes2()
-    >>> imputer = psm.PSMImputer(m=2, seed=1).fit(df)
+    >>> df = psm.load_nhanes2()
+    >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+    >>> imputer = psm.PSMImputer(m=2, seed=1, **quick).fit(df)
     >>> int(imputer.impute(df, m=2, seed=0).complete(1).isna().sum().sum())
     0
     """
@@ -210,6 +219,12 @@ class PSMImputer:
         Returns
         -------
         dict
+            Names and values, those left at their defaults too.
+
+        Examples
+        --------
+        >>> imputer.get_params()["n_sets"]
+        1
         """
         return {name: getattr(self, name) for name in self._OPTIONS} | {"fit": self._fit_config}
 
@@ -230,6 +245,11 @@ class PSMImputer:
         ------
         ConfigError
             If there is no argument of that name.
+
+        Examples
+        --------
+        >>> psm.PSMImputer().set_params(m=5).m
+        5
         """
         for name, value in params.items():
             if name == "fit":
@@ -268,10 +288,8 @@ class PSMImputer:
 
         Examples
         --------
-        >>> import psmimpute as psm, tempfile, pathlib
-        >>> df = psm.datasets.load_nhanes2()
-        >>> file = pathlib.Path(tempfile.mkdtemp()) / "nhanes.psm"
-        >>> _ = psm.PSMImputer(m=2, seed=1).fit(df).save(file)
+        >>> import pathlib, tempfile
+        >>> file = imputer.save(pathlib.Path(tempfile.mkdtemp()) / "nhanes.psm")
         >>> psm.PSMImputer.load(file).impute(df).m
         2
         """
@@ -284,13 +302,19 @@ class PSMImputer:
         Returns
         -------
         bytes
+            A safetensors file.
 
         Raises
         ------
         NotFittedError
             If :meth:`fit` has not been called.
         NotStorableError
-            If the imputer holds a function, or labels or column names that have no JSON form.
+            If an option or a level has no form as data.
+
+        Examples
+        --------
+        >>> imputer.to_bytes() == imputer.to_bytes()
+        True
         """
         fitted = self._check_fitted()
         try:
@@ -331,31 +355,47 @@ class PSMImputer:
             If it is truncated, was tampered with, or is no model.
         NewerFormatError
             If a later version of the package wrote it.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> file = imputer.save(pathlib.Path(tempfile.mkdtemp()) / "nhanes.psm")
+        >>> psm.PSMImputer.load(file).seed_
+        1
         """
         return cls.from_bytes(read_file(path), device=device, what=str(path))
 
     @classmethod
     def from_bytes(cls, data: bytes, *, device: str = "auto", what: str = "the model") -> Self:
-        """Return the imputer of which :meth:`to_bytes` gave the bytes.
+        """Return the imputer of which :meth:`to_bytes` gave the bytes; see :meth:`load`.
 
         Parameters
         ----------
         data : bytes
-            Not trusted: checked as :meth:`load` checks a file.
+            A safetensors file. It is not trusted.
         device : str, default "auto"
             Where the model is to live.
         what : str, default "the model"
-            Name of the bytes in messages.
+            Name of the source, for messages.
 
         Returns
         -------
         PSMImputer
-            Fitted.
+            Fitted; it imputes, transforms and extends as the saved one does.
 
         Raises
         ------
+        ConfigError
+            If there is no such device.
         CorruptFileError
-            If the bytes do not describe a fitted imputer.
+            If the bytes are truncated, were tampered with, or are no model.
+        NewerFormatError
+            If a later version of the package wrote them.
+
+        Examples
+        --------
+        >>> psm.PSMImputer.from_bytes(imputer.to_bytes()).n_sets_
+        1
         """
         fitted, schema, learned = unpack_model(data, device=choose_device(device), what=what)
         try:
@@ -423,6 +463,11 @@ class PSMImputer:
             If Parquet cannot be read.
         TrainingInterruptedError
             If training was interrupted from the keyboard.
+
+        Examples
+        --------
+        >>> psm.PSMImputer(m=2, seed=1, n_sets=1, fit=psm.FitConfig(max_steps=5)).fit(df).n_sets_
+        1
         """
         self._check_options()
         if isinstance(df, str | PathLike | list | Dataset):
@@ -542,6 +587,7 @@ class PSMImputer:
         Returns
         -------
         MultiplyImputed
+            The data and m imputations of them.
 
         Raises
         ------
@@ -561,6 +607,11 @@ class PSMImputer:
         NegativeImputationWarning
             If numbers were imputed below zero where none was observed below it, and neither a
             kind nor bounds were given for the column.
+
+        Examples
+        --------
+        >>> imputer.impute(df.iloc[:5], m=3, seed=0).complete(3).shape
+        (5, 4)
         """
         self._check_fitted()
         m = self.m if m is None else m
@@ -612,6 +663,7 @@ class PSMImputer:
         Returns
         -------
         RowImputer
+            Callable on batches; it pickles.
 
         Raises
         ------
@@ -619,6 +671,11 @@ class PSMImputer:
             If :meth:`fit` has not been called.
         ConfigError
             If `unseen` is unknown.
+
+        Examples
+        --------
+        >>> type(imputer.row_imputer(seed=0)).__name__
+        'RowImputer'
         """
         if unseen not in ("error", "missing"):
             raise ConfigError(f"unseen must be 'error' or 'missing', got {unseen!r}")
@@ -642,6 +699,12 @@ class PSMImputer:
         Returns
         -------
         dict of str to str
+            Titles and what was declared, in words.
+
+        Examples
+        --------
+        >>> psm.PSMImputer(derived={"ratio": "chl / bmi"}).declared()
+        {'pi': '0.5', 'Derived': 'ratio: chl / bmi'}
         """
         found = {"pi": repr(self.pi)} if self.missingness == "shared" else {}
         for title, given in (
@@ -753,6 +816,13 @@ class PSMImputer:
             If :meth:`fit` has not been called.
         SchemaError, SupportError
             If the table does not fit the one that was learned.
+        ConfigError
+            If `n_samples` is less than 1.
+
+        Examples
+        --------
+        >>> int(imputer.transform(df, n_samples=20).isna().sum().sum())
+        0
         """
         fitted = self._check_fitted()
         if n_samples < 1:
@@ -782,7 +852,26 @@ class PSMImputer:
         return frame
 
     def fit_transform(self, df: pd.DataFrame, y: object = None) -> pd.DataFrame:  # noqa: ARG002
-        """Fit, then fill each gap once; see :meth:`fit` and :meth:`transform`."""
+        """Fit, then fill each gap once.
+
+        Parameters
+        ----------
+        df : DataFrame
+            The table; see :meth:`fit`, with the errors listed there. Not changed.
+        y : object, optional
+            For scikit-learn; not looked at.
+
+        Returns
+        -------
+        DataFrame
+            What :meth:`transform` returns.
+
+        Examples
+        --------
+        >>> quick = psm.PSMImputer(m=2, seed=1, n_sets=1, fit=psm.FitConfig(max_steps=5))
+        >>> quick.fit_transform(df).shape
+        (25, 4)
+        """
         return self.fit(df).transform(df)
 
 
@@ -858,8 +947,11 @@ def impute(
 
     Examples
     --------
+    One pattern set and five training steps keep it short; leave both out for real work.
+
     >>> import psmimpute as psm
-    >>> imp = psm.impute(psm.datasets.load_nhanes2(), m=2, seed=1)
+    >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+    >>> imp = psm.impute(psm.load_nhanes2(), m=2, seed=1, **quick)
     >>> imp.m, int(imp.complete(1).isna().sum().sum())
     (2, 0)
     """

@@ -1,6 +1,6 @@
 """
-First imputation
-================
+A first imputation: from gaps to a pooled table
+===============================================
 
 From a table with gaps to a pooled regression, with a look at what happened in between. The
 data are real: growth and puberty of Dutch boys :cite:p:`vanbuuren2018`.

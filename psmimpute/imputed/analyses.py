@@ -56,6 +56,17 @@ class Analyses:
     ------
     PoolingError
         If there are no fits, or `member_of` has another length.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import statsmodels.formula.api as smf
+    >>> fits = imp.fit("bmi ~ age + chl", model=smf.ols)
+    >>> fits
+    <Analyses: 3 fits of RegressionResultsWrapper, 'bmi ~ age + chl'>
+    >>> fits[0].nobs
+    25.0
     """
 
     def __init__(
@@ -108,18 +119,27 @@ class Analyses:
         dfcom : float, optional
             Residual degrees of freedom had no value been missing. Default: what the models say.
         rule : {"rubin", "nested", "reiter2003"}, default "rubin"
-            Which rules; see :func:`psmimpute.pooling.pool.pool`.
+            Which rules; see :func:`psmimpute.pool`.
         df : {"barnard1999", "rubin1987", "infinite"}, default "barnard1999"
             Degrees of freedom of the reference distributions.
 
         Returns
         -------
         PooledResults
+            Pooled estimates with their inference.
 
         Raises
         ------
         PoolingError
             If there are fewer than 2 fits, one cannot be read or trusted, or their terms differ.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> import statsmodels.formula.api as smf
+        >>> imp.fit("bmi ~ age + chl", model=smf.ols).pool().df.round(1).to_dict()
+        {'Intercept': 3.6, 'age[T.40-59]': 16.2, 'age[T.60-99]': 6.1, 'chl': 4.4}
         """
         return pool(self.fits, dfcom, rule=rule, df=df, member_of=self.member_of)
 
@@ -169,6 +189,32 @@ class Analyses:
             test needs.
         ConfigError
             If an option is none of its possible values.
+
+        References
+        ----------
+        .. [1] Li, K. H., Raghunathan, T. E. and Rubin, D. B. (1991). Large-sample significance
+           levels from multiply imputed data. JASA 86(416), 1065-1073. D1.
+        .. [2] Reiter, J. P. (2007). Small-sample degrees of freedom for multi-component
+           significance tests with multiple imputation for missing data. Biometrika 94(2), 502-508.
+        .. [3] Li, K. H., Meng, X.-L., Raghunathan, T. E. and Rubin, D. B. (1991). Significance
+           levels from repeated p-values with multiply-imputed data. Statistica Sinica 1(1), 65-92.
+           D2.
+        .. [4] Meng, X.-L. and Rubin, D. B. (1992). Performing likelihood ratio tests with
+           multiply-imputed data sets. Biometrika 79(1), 103-111. D3.
+        .. [5] Chan, K. W. and Meng, X.-L. (2022). Multiple improvements of multiple imputation
+           likelihood ratio tests. Statistica Sinica 32, 1489-1514. D4.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> import statsmodels.formula.api as smf
+        >>> full = imp.fit("bmi ~ age + chl", model=smf.ols)
+        >>> test = full.compare(imp.fit("bmi ~ chl", model=smf.ols))
+        >>> test.method, test.df1, round(test.p_value, 3)
+        ('D1', 2.0, 0.312)
+        >>> full.compare(imp.fit("bmi ~ chl", model=smf.ols), method="D4").method
+        'D4'
         """
         comparison = Comparison(
             method=method,

@@ -40,6 +40,15 @@ def rbind(*imps: MultiplyImputed) -> MultiplyImputed:
     ------
     ImputationError
         If nothing is given, or numbers of imputations, columns or dtypes differ.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> young, old = imp.filter(df["age"] == "20-39"), imp.filter(df["age"] != "20-39")
+    >>> young.n_rows, psm.rbind(young, old).n_rows
+    (12, 25)
     """
     first, *others = parts = _stored(imps, "rbind")
     for number, other in enumerate(others, start=2):
@@ -86,6 +95,14 @@ def ibind(*imps: MultiplyImputed) -> MultiplyImputed:
     ImputationError
         If nothing is given, the data or the imputed cells differ, or the same imputations are
         given twice.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> psm.ibind(imp, imp.delta({"bmi": 1.0})).m
+    6
     """
     first, *others = parts = _stored(imps, "ibind")
     for number, other in enumerate(others, start=2):
@@ -135,6 +152,15 @@ def cbind(
     ImputationError
         If an index or number of imputations differs, a name occurs twice, or a Series has no
         name.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> arm = pd.DataFrame({"arm": ["a", "b"] * 12 + ["a"]}, index=df.index)
+    >>> psm.cbind(imp, arm).columns.tolist()
+    ['age', 'bmi', 'hyp', 'chl', 'arm']
     """
     result = copy.copy(imp.materialized())
     for number, other in enumerate(others, start=2):

@@ -51,6 +51,16 @@ class Diagnostics:
     checks : DataFrame
         One row for each check: ``check``, ``result`` (``"pass"``, ``"warn"`` or ``"not done"``)
         and ``detail``, what was found in words.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> found = imp.diagnostics()
+    >>> list(found.columns)
+    ['n_imputed', 'mean_observed', 'mean_imputed', 'sd_observed', 'sd_imputed', 'difference']
+    >>> found.passed
+    True
     """
 
     columns: pd.DataFrame

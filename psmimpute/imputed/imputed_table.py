@@ -190,6 +190,11 @@ class ImputedTable:
         ------
         ImputationError
             If the data have no such column.
+
+        Examples
+        --------
+        >>> imp.position("hyp")
+        2
         """
         if column not in self._data.columns:
             raise ImputationError(
@@ -216,6 +221,11 @@ class ImputedTable:
         ------
         ImputationError
             If the column does not exist.
+
+        Examples
+        --------
+        >>> imp.imputed_values("bmi").shape  # imputations, gaps
+        (9, 3)
         """
         if column in self.assigned:
             gaps = self._missing_in_data([column])[column]
@@ -248,6 +258,11 @@ class ImputedTable:
         ------
         ImputationError
             If there is no such imputation or column.
+
+        Examples
+        --------
+        >>> imp.complete_columns(2, ["bmi", "chl"]).shape
+        (25, 2)
         """
         number = imputation_number(k, self.m)
         if not set(self.assigned).isdisjoint(names):
@@ -295,6 +310,11 @@ class ImputedTable:
         -------
         DataFrame
             With the column ``pattern_set``, unless the data have one of that name.
+
+        Examples
+        --------
+        >>> list(imp.analysis_frame(1))  # with pattern_set, where sets are known
+        ['age', 'bmi', 'hyp', 'chl']
         """
         drawn = self.pattern_set_draws is not None and NAME not in self.columns
         return self._frame(k, pattern_set=drawn)
@@ -341,6 +361,11 @@ class ImputedTable:
         -------
         ImputedTable
             A new object; it cannot be extended.
+
+        Examples
+        --------
+        >>> imp.take(np.arange(10)).n_rows
+        10
         """
         result = copy.copy(self)
         result._data, result._where = self._data.iloc[rows].copy(), self._where[rows]
@@ -362,6 +387,11 @@ class ImputedTable:
         ImputedTable
             This object itself when no column was assigned. Stored integer and boolean columns
             that differ between imputations become nullable.
+
+        Examples
+        --------
+        >>> imp.assign(ratio=lambda d: d["chl"] / d["bmi"]).materialized().columns.tolist()
+        ['age', 'bmi', 'hyp', 'chl', 'ratio']
         """
         names = self.assigned
         if not names:

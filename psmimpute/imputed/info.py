@@ -76,6 +76,15 @@ class ImputationInfo:
     source : ModelSource, optional
         The model and the data, for what needs both: held-out checks, refits at another π′,
         references. Not kept when the data set is pickled.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> imp.info.missingness, imp.info.members
+    ('unknown', 0)
+    >>> imp.delta({"bmi": 1.0}).info.adjustments
+    ("'bmi' shifted by 1.0",)
     """
 
     seed: int | None = None
@@ -106,6 +115,13 @@ class ImputationInfo:
         -------
         ImputationInfo
             A new object.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> imp.info.take(np.array([0, 1])).members
+        0
         """
         return replace(
             self,

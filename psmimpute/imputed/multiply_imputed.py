@@ -46,19 +46,27 @@ class MultiplyImputed(ImputedTable):
 
     See Also
     --------
-    psmimpute.imputed.from_long.from_long : Imputations made elsewhere.
+    psmimpute.from_long : Imputations made elsewhere.
 
     Examples
     --------
+    Imputations made elsewhere; here, for want of better, drawn from the observed values of each
+    column. The examples of the methods go on with `imp`.
+
     >>> import numpy as np
-    >>> frame = pd.DataFrame({"x": [1.0, np.nan, 3.0], "y": [0.5, 1.5, 2.5]})
-    >>> long = pd.concat([frame, frame.fillna(1.9), frame.fillna(2.1)])
-    >>> from psmimpute.imputed.from_long import from_long
-    >>> imp = from_long(long.assign(**{".imp": np.repeat([0, 1, 2], 3)}))
-    >>> imp.m, imp.complete(2)["x"].tolist()
-    (2, [1.0, 2.1, 3.0])
-    >>> imp.assign(total=lambda d: d.x + d.y).complete(1)["total"].tolist()
-    [1.5, 3.4, 5.5]
+    >>> import psmimpute as psm
+    >>> df, rng = psm.load_nhanes2(), np.random.default_rng(1)
+    >>> drawn = [
+    ...     df.apply(lambda x: x.where(x.notna(), rng.choice(x.dropna(), len(x)))) for _ in range(3)
+    ... ]
+    >>> long = pd.concat([df, *drawn], keys=range(4), names=[".imp", ".id"]).reset_index()
+    >>> imp = psm.from_long(long)
+    >>> imp
+    Multiply-imputed data
+      Data:          25 rows, 4 columns
+      Imputations:   m = 3
+      Imputed cells: 27 (27.0 %)
+    ...
     """
 
     def __repr__(self) -> str:
@@ -113,6 +121,16 @@ class MultiplyImputed(ImputedTable):
         ImputationError
             If there is no such imputation or layout, or the pattern set is asked for and not
             to be had.
+
+        Examples
+        --------
+        >>> imp.complete(1).loc[:2, ["bmi", "chl"]]
+            bmi    chl
+        0  21.7  206.0
+        1  22.7  187.0
+        2  33.2  187.0
+        >>> imp.complete("long").shape, len(imp.complete("all", include=True))
+        ((75, 6), 4)
         """
         if not isinstance(action, str):
             return self._frame(imputation_number(action, self.m), pattern_set=pattern_set)
@@ -159,6 +177,14 @@ class MultiplyImputed(ImputedTable):
         ImputationError
             If a formula comes without a model, or the analysis fails; the message names the
             imputation.
+
+        Examples
+        --------
+        >>> import statsmodels.formula.api as smf
+        >>> imp.fit("bmi ~ age + chl", model=smf.ols)
+        <Analyses: 3 fits of RegressionResultsWrapper, 'bmi ~ age + chl'>
+        >>> imp.fit(lambda d: smf.ols("np.log(bmi) ~ chl", d).fit()).m
+        3
         """
         from psmimpute.imputed.analyses import Analyses
 
@@ -208,6 +234,12 @@ class MultiplyImputed(ImputedTable):
             As in :meth:`fit`.
         PoolingError
             If the analyses cannot be pooled.
+
+        Examples
+        --------
+        >>> import statsmodels.formula.api as smf
+        >>> imp.pool("bmi ~ age + chl", model=smf.ols).bse.round(3).to_dict()
+        {'Intercept': 5.893, 'age[T.40-59]': 2.06, 'age[T.60-99]': 2.644, 'chl': 0.029}
         """
         fitted = self.fit(analysis, model=model, n_jobs=n_jobs, progress=progress)
         return fitted.pool(dfcom=dfcom)
@@ -233,6 +265,11 @@ class MultiplyImputed(ImputedTable):
         ------
         ImputationError
             If a function fails on the first completed frame.
+
+        Examples
+        --------
+        >>> imp.assign(ratio=lambda d: d["chl"] / d["bmi"]).complete(1)["ratio"].notna().all()
+        np.True_
         """
         result = copy.copy(self)
         result._derived = self._derived.extended(columns)
@@ -257,6 +294,11 @@ class MultiplyImputed(ImputedTable):
         ImputationError
             If the condition is not one boolean for each row, or differs between imputations:
             select such rows in the analysis instead.
+
+        Examples
+        --------
+        >>> imp.filter(df["age"] != "60-99").n_rows
+        19
         """
         return self.take(chosen_rows(self, condition))
 
@@ -278,6 +320,15 @@ class MultiplyImputed(ImputedTable):
         ImputationError
             If `m` is smaller than the present number, or the object no longer has its model:
             it was unpickled, filtered, bound or read from a file.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+        >>> two = psm.impute(df, m=2, seed=1, **quick)
+        >>> three = two.extend(3)
+        >>> three.m, three.complete(2).equals(two.complete(2))
+        (3, True)
         """
         if not pd.api.types.is_integer(m) or m < self.m:
             raise ImputationError(
@@ -326,6 +377,18 @@ class MultiplyImputed(ImputedTable):
         ------
         ImputationError
             If a column or set is unknown, or the shift does not fit the column's kind.
+
+        References
+        ----------
+        .. [1] van Buuren, S. (2018). Flexible Imputation of Missing Data, 2nd ed. CRC Press.
+           Section 9.2.
+
+        Examples
+        --------
+        >>> shifted = imp.delta({"bmi": 0.5})
+        >>> difference = shifted.imputed_values("bmi") - imp.imputed_values("bmi")
+        >>> difference.to_numpy().round(6).min(), difference.to_numpy().round(6).max()
+        (np.float64(0.5), np.float64(0.5))
         """
         return shift_imputed(self, deltas, pattern_set=pattern_set, scale=scale, seed=seed)
 
@@ -353,12 +416,23 @@ class MultiplyImputed(ImputedTable):
         Returns
         -------
         Diagnostics
-            Tables; see :class:`psmimpute.imputed.diagnostics.Diagnostics`.
+            Tables; see :class:`psmimpute.Diagnostics`.
 
         Warns
         -----
         ExtrapolationWarning
             If a column was observed in no row of a pattern set, yet imputed there.
+
+        References
+        ----------
+        .. [1] Czado, C., Gneiting, T. and Held, L. (2009). Predictive model assessment for count
+           data. Biometrics 65(4), 1254-1261.
+
+        Examples
+        --------
+        >>> found = imp.diagnostics()
+        >>> found.columns.loc["bmi", "n_imputed"].item()
+        9
         """
         return diagnose(
             self,
@@ -391,6 +465,20 @@ class MultiplyImputed(ImputedTable):
         -------
         Report
             Facts as text, Markdown or a dict; see :func:`psmimpute.imputed.report.make_report`.
+
+        References
+        ----------
+        .. [1] Lee, K. J. et al. (2021). Framework for the treatment and reporting of missing data
+           in observational studies: the TARMOS framework. Journal of Clinical Epidemiology 134,
+           79-88.
+        .. [2] von Elm, E. et al. (2007). The STROBE statement. Annals of Internal Medicine 147(8),
+           573-577. Items 12c and 14b.
+
+        Examples
+        --------
+        >>> facts = imp.report(pooled=pooled).to_dict()
+        >>> facts["Missing data"]["Complete rows"]
+        '13 of 25 (52.0 %)'
         """
         return make_report(self, pooled=pooled, sensitivity=sensitivity, diagnostics=diagnostics)
 
@@ -429,6 +517,28 @@ class MultiplyImputed(ImputedTable):
         ImputationError
             If the model is no longer at hand, a column or arm is unknown, or a visit of
             ``"jump"`` is no number.
+
+        References
+        ----------
+        .. [1] Carpenter, J. R., Roger, J. H. and Kenward, M. G. (2013). Analysis of longitudinal
+           trials with protocol deviation. Journal of Biopharmaceutical Statistics 23(6), 1352-1371.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> trial = pd.DataFrame(
+        ...     {
+        ...         "arm": pd.Categorical(["placebo", "drug"] * 20),
+        ...         "week 4": np.linspace(10, 14, 40),
+        ...         "week 8": np.linspace(11, 17, 40) + np.tile([0, 1], 20),
+        ...     }
+        ... )
+        >>> trial.loc[35:, "week 8"] = np.nan
+        >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+        >>> tried = psm.impute(trial, m=2, seed=1, missingness="ignorable", **quick)
+        >>> jumped = tried.under_reference("arm", "placebo", ["week 4", "week 8"])
+        >>> jumped.info.adjustments
+        ("jumps to 'placebo' of 'arm' after drop-out: ['week 4', 'week 8']",)
         """
         return impute_under_reference(self, arm, reference, columns, method=method)
 
@@ -455,6 +565,12 @@ class MultiplyImputed(ImputedTable):
         ----------
         .. [1] Wood, A. M., White, I. R. and Royston, P. (2008). How should variable selection be
            performed with multiply imputed data? Statistics in Medicine 27(17), 3227-3246.
+
+        Examples
+        --------
+        >>> stacked = imp.stack(weights="equal")
+        >>> stacked.shape, round(stacked[".weight"].sum(), 6)
+        ((75, 5), np.float64(25.0))
         """
         return weighted_stack(self, weights)
 
@@ -477,6 +593,14 @@ class MultiplyImputed(ImputedTable):
         ------
         ImputationError
             If a column's name is not a name in SPSS.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = imp.to_spss(folder / "nhanes.csv")
+        >>> sorted(path.name for path in folder.iterdir())
+        ['nhanes.csv', 'nhanes.sps']
         """
         return write_spss(self, path, names=names)
 
@@ -499,6 +623,14 @@ class MultiplyImputed(ImputedTable):
         ------
         ImputationError
             If a column's name is not a syntactic name in R, or a text is empty.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = imp.to_mice(folder / "nhanes.csv")
+        >>> sorted(path.name for path in folder.iterdir())
+        ['nhanes.R', 'nhanes.csv']
         """
         return write_mice(self, path, names=names)
 
@@ -534,6 +666,14 @@ class MultiplyImputed(ImputedTable):
             If a column has no Parquet type.
         StorageError
             If it cannot be written.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp()) / "nhanes"
+        >>> _ = imp.to_parquet(folder)
+        >>> psm.read_imputed(folder).complete(2).equals(imp.complete(2))
+        True
         """
         write_parquet(self, path, layout=layout, filesystem=filesystem)
         return Path(path)
@@ -557,5 +697,13 @@ class MultiplyImputed(ImputedTable):
         ------
         ImputationError
             If a column's name is not a name in Stata.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "nhanes.dta"
+        >>> _ = imp.to_stata(file)
+        >>> pd.read_stata(file).shape
+        (100, 6)
         """
         return write_stata(self, path, names=names)

@@ -34,6 +34,15 @@ class PiSensitivity:
         The term of the analysis.
     alpha : float
         One minus the level of the intervals.
+
+    Examples
+    --------
+    >>> import statsmodels.formula.api as smf
+    >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+    >>> fitted = psm.impute(df, m=2, seed=1, **quick)
+    >>> varied = psm.pi_sensitivity(fitted, "bmi ~ chl", (0.0, 1.0), model=smf.ols, term="chl")
+    >>> varied.term, varied.alpha
+    ('chl', 0.05)
     """
 
     frame: pd.DataFrame
@@ -47,6 +56,15 @@ class PiSensitivity:
         -------
         DataFrame
             A copy of `frame`.
+
+        Examples
+        --------
+        >>> import statsmodels.formula.api as smf
+        >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+        >>> fitted = psm.impute(df, m=2, seed=1, **quick)
+        >>> varied = psm.pi_sensitivity(fitted, "bmi ~ chl", (0.0, 1.0), model=smf.ols, term="chl")
+        >>> varied.to_frame()["pi"].tolist()
+        [0.0, 1.0]
         """
         return self.frame.copy()
 
@@ -63,6 +81,15 @@ class PiSensitivity:
         -------
         str
             One sentence.
+
+        Examples
+        --------
+        >>> import statsmodels.formula.api as smf
+        >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+        >>> fitted = psm.impute(df, m=2, seed=1, **quick)
+        >>> varied = psm.pi_sensitivity(fitted, "bmi ~ chl", (0.0, 1.0), model=smf.ols, term="chl")
+        >>> "chl" in varied.summary()
+        True
         """
         pi, estimate = self.frame["pi"], self.frame["estimate"]
         stands = "stands" if len(set(self.frame["conclusion"])) == 1 else "changes"
@@ -83,6 +110,15 @@ class PiSensitivity:
         -------
         matplotlib Axes
             Estimates in blue with their intervals.
+
+        Examples
+        --------
+        >>> import statsmodels.formula.api as smf
+        >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+        >>> fitted = psm.impute(df, m=2, seed=1, **quick)
+        >>> varied = psm.pi_sensitivity(fitted, "bmi ~ chl", (0.0, 1.0), model=smf.ols, term="chl")
+        >>> len(varied.plot().lines) > 0
+        True
         """
         ax = new_axes(ax)
         pi, estimate = self.frame["pi"], self.frame["estimate"]
@@ -114,7 +150,7 @@ def pi_sensitivity(
     imp : MultiplyImputed
         What :func:`psmimpute.impute` returned.
     analysis : str or callable
-        As in :meth:`~psmimpute.imputed.multiply_imputed.MultiplyImputed.fit`.
+        As in :meth:`~psmimpute.MultiplyImputed.fit`.
     grid : sequence of float, default (0, 0.25, 0.5, 0.75, 1)
         Values of π′, in [0, 1].
     model : callable, optional
@@ -148,6 +184,16 @@ def pi_sensitivity(
     ----------
     .. [1] Ghalebikesabi, S., Cornish, R., Holmes, C. and Kelly, L. J. (2021). Deep generative
        missingness pattern-set mixture models. AISTATS, PMLR 130, 3727-3735. Figure 2.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> import statsmodels.formula.api as smf
+    >>> quick = {"n_sets": 1, "fit": psm.FitConfig(max_steps=5)}
+    >>> fitted = psm.impute(df, m=2, seed=1, **quick)
+    >>> varied = psm.pi_sensitivity(fitted, "bmi ~ chl", (0.0, 1.0), model=smf.ols, term="chl")
+    >>> varied.to_frame()["pi"].tolist()
+    [0.0, 1.0]
     """
     source = imp.info.source
     if source is None:

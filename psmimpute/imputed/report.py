@@ -44,6 +44,15 @@ class Report:
     ----------
     sections : mapping
         Titles of sections to mappings of facts.
+
+    Examples
+    --------
+    `imp` and `pooled` are those of the examples of :class:`psmimpute.MultiplyImputed` and
+    :class:`psmimpute.PooledResults`.
+
+    >>> report = imp.report(pooled=pooled)
+    >>> list(report.to_dict())
+    ['Missing data', 'Assumptions', 'Imputation', 'Quality', 'Analysis', 'Sensitivity']
     """
 
     sections: Mapping[str, Mapping[str, Any]]
@@ -55,6 +64,13 @@ class Report:
         -------
         dict
             A copy, of Python's own types.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> imp.report().to_dict()["Missing data"]["Missing cells"]
+        '27 of 100 (27.0 %)'
         """
         return {title: dict(facts) for title, facts in self.sections.items()}
 
@@ -65,6 +81,16 @@ class Report:
         -------
         str
             A heading for each section, an item for each fact.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> print(imp.report().to_markdown()[:45])
+        ## Missing data
+        <BLANKLINE>
+        - **Rows**: 25
+        - **Columns**
         """
         return self._lines(heading="## {}", item="- **{}**: {}")
 
@@ -75,6 +101,15 @@ class Report:
         -------
         str
             A heading for each section, a line for each fact.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> print(imp.report().to_text()[:37])
+        Missing data
+          Rows: 25
+          Columns: 4
         """
         return self._lines(heading="{}", item="  {}: {}")
 

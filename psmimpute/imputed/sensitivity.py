@@ -41,6 +41,18 @@ class TippingPoint:
         The conclusion without a shift.
     pattern_set : int or sequence of int, optional
         The sets that were shifted, if not all rows.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import statsmodels.formula.api as smf
+    >>> deltas = [-4.0, -2.0, 0.0, 2.0, 4.0]
+    >>> tipping = psm.tipping_point(
+    ...     imp, "bmi ~ age + chl", "bmi", deltas, model=smf.ols, term="age[T.40-59]"
+    ... )
+    >>> tipping.reference, [round(point, 2) for point in tipping.points]
+    (0, [])
     """
 
     frame: pd.DataFrame
@@ -69,6 +81,23 @@ class TippingPoint:
         -------
         DataFrame
             A copy of `frame`.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> import statsmodels.formula.api as smf
+        >>> deltas = [-4.0, -2.0, 0.0, 2.0, 4.0]
+        >>> tipping = psm.tipping_point(
+        ...     imp, "bmi ~ age + chl", "bmi", deltas, model=smf.ols, term="age[T.40-59]"
+        ... )
+        >>> tipping.to_frame()[["delta", "estimate", "p_value"]].round(3)
+           delta  estimate  p_value
+        0   -4.0    -2.847    0.239
+        1   -2.0    -3.135    0.162
+        2    0.0    -3.423    0.116
+        3    2.0    -3.711    0.097
+        4    4.0    -4.000    0.096
         """
         return self.frame.copy()
 
@@ -85,6 +114,18 @@ class TippingPoint:
         -------
         str
             One sentence.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> import statsmodels.formula.api as smf
+        >>> deltas = [-4.0, -2.0, 0.0, 2.0, 4.0]
+        >>> tipping = psm.tipping_point(
+        ...     imp, "bmi ~ age + chl", "bmi", deltas, model=smf.ols, term="age[T.40-59]"
+        ... )
+        >>> tipping.summary().endswith("does not change.")
+        True
         """
         deltas = self.frame["delta"]
         where = "" if self.pattern_set is None else f" in pattern set {self.pattern_set}"
@@ -107,6 +148,18 @@ class TippingPoint:
         -------
         matplotlib Axes
             Estimates in blue with a band; dashed red lines where the conclusion changes.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> import statsmodels.formula.api as smf
+        >>> deltas = [-4.0, -2.0, 0.0, 2.0, 4.0]
+        >>> tipping = psm.tipping_point(
+        ...     imp, "bmi ~ age + chl", "bmi", deltas, model=smf.ols, term="age[T.40-59]"
+        ... )
+        >>> tipping.plot().get_xlabel()
+        'shift of imputed bmi'
         """
         deltas = _as_floats(self.frame["delta"])
         ax = new_axes(ax)
@@ -144,7 +197,7 @@ def tipping_point(
     imp : MultiplyImputed
         The multiply-imputed data.
     analysis : str or callable
-        As in :meth:`~psmimpute.imputed.multiply_imputed.MultiplyImputed.fit`.
+        As in :meth:`~psmimpute.MultiplyImputed.fit`.
     column : hashable
         The column to shift.
     deltas : sequence of float or timedelta
@@ -156,7 +209,7 @@ def tipping_point(
     pattern_set : int or sequence of int, optional
         Shift only rows drawn into these sets.
     scale : {"column", "link"}, default "column"
-        As in :meth:`~psmimpute.imputed.multiply_imputed.MultiplyImputed.delta`.
+        As in :meth:`~psmimpute.MultiplyImputed.delta`.
     alpha : float, default 0.05
         One minus the level of the intervals.
     seed : int, default 0
@@ -182,6 +235,24 @@ def tipping_point(
     .. [1] Cro, S., Morris, T. P., Kenward, M. G. and Carpenter, J. R. (2020). Sensitivity
        analysis for clinical trials with missing continuous outcome data using controlled
        multiple imputation: a practical guide. Statistics in Medicine 39(21), 2815-2842.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> import statsmodels.formula.api as smf
+    >>> deltas = [-4.0, -2.0, 0.0, 2.0, 4.0]
+    >>> tipping = psm.tipping_point(
+    ...     imp, "bmi ~ age + chl", "bmi", deltas, model=smf.ols, term="age[T.40-59]"
+    ... )
+    >>> tipping.to_frame()[["delta", "estimate", "conclusion"]].round(2)
+       delta  estimate  conclusion
+    0   -4.0     -2.85           0
+    1   -2.0     -3.14           0
+    2    0.0     -3.42           0
+    3    2.0     -3.71           0
+    4    4.0     -4.00           0
     """
     if len(deltas) == 0:
         raise ImputationError("deltas is empty: give shifts to try, such as [0, 0.5, 1]")

@@ -261,6 +261,16 @@ def read_imputed(path: str | PathLike[str], *, filesystem: object = None) -> Mul
         If there is nothing of the kind, or the job that writes it is not finished.
     CorruptFileError, NewerFormatError
         If the manifest is damaged, or a later version wrote it.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm, pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "nhanes"
+    >>> _ = imp.to_parquet(folder)
+    >>> psm.read_imputed(folder).m
+    3
     """
     folder = Folder.at(path, filesystem)
     return StoredImputed(folder, Manifest.read(folder))

@@ -77,6 +77,12 @@ class FitConfig:
         Returns
         -------
         int
+            Rows of the table that one training step sees.
+
+        Examples
+        --------
+        >>> FitConfig().rows_of_step(748)
+        256
         """
         if self.batch_rows != "auto":
             return self.batch_rows

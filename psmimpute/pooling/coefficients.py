@@ -54,13 +54,14 @@ def to_pool_item(fit: Fitted) -> PoolItem:
     ----------
     fit : object
         Results of statsmodels, linearmodels, lifelines or pyfixest, an estimator in the manner of
-        scikit-learn that gives a covariance, a :class:`~psmimpute.pooling.item.PoolItem`, or any
+        scikit-learn that gives a covariance, a :class:`~psmimpute.PoolItem`, or any
         object with a method ``__psm_pool_item__``. Register a class of your own with
         ``@to_pool_item.register``.
 
     Returns
     -------
     PoolItem
+        Coefficients, covariance, degrees of freedom, rows and log-likelihood.
 
     Raises
     ------

@@ -42,6 +42,17 @@ def pool_mean(
     ------
     PoolingError
         If a column is absent or still has missing values.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> found = psm.pool_mean(imp, ["bmi", "chl"])
+    >>> found.to_frame()[["estimate", "conf_low", "conf_high"]].round(3)
+         estimate  conf_low  conf_high
+    bmi    26.740    24.399     29.081
+    chl   191.093   158.718    223.468
     """
     names = [columns] if isinstance(columns, str) else list(columns)
     values = [_numbers(frame, names, i) for i, frame in enumerate(frames)]
@@ -75,11 +86,22 @@ def pool_proportion(
     Returns
     -------
     PooledStat
+        Estimate, standard error, interval, degrees of freedom and missing information.
 
     Raises
     ------
     PoolingError
         If the column is absent, or all or none of the rows of an imputation have the value.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> found = psm.pool_proportion(imp, "hyp", "yes")
+    >>> found.to_frame()[["estimate", "conf_low", "conf_high"]].round(3)
+               estimate  conf_low  conf_high
+    hyp = yes     0.222     0.055      0.584
     """
     hits = [
         _column(frame, column, i).eq(value).to_numpy(dtype=float) for i, frame in enumerate(frames)
@@ -120,6 +142,7 @@ def pool_quantiles(
     Returns
     -------
     PooledStat
+        One row for each probability.
 
     Raises
     ------
@@ -130,6 +153,16 @@ def pool_quantiles(
     ----------
     .. [1] Maritz, J. S. and Jarrett, R. G. (1978). A note on estimating the variance of the sample
        median. JASA 73(361), 194-196.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> found = psm.pool_quantiles(imp, "bmi", [0.5])
+    >>> found.to_frame()[["estimate", "conf_low", "conf_high"]].round(3)
+             estimate  conf_low  conf_high
+    bmi 0.5      26.9    23.766     30.034
     """
     values = [_numbers(frame, [column], i)[:, 0] for i, frame in enumerate(frames)]
     prob = list(probabilities)
@@ -168,6 +201,7 @@ def pool_correlation(
     Returns
     -------
     PooledStat
+        Estimate, standard error, interval, degrees of freedom and missing information.
 
     Raises
     ------
@@ -180,6 +214,16 @@ def pool_correlation(
     ----------
     .. [1] Bonett, D. G. and Wright, T. A. (2000). Sample size requirements for estimating Pearson,
        Kendall and Spearman correlations. Psychometrika 65(1), 23-28.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> found = psm.pool_correlation(imp, "bmi", "chl")
+    >>> found.to_frame()[["estimate", "conf_low", "conf_high"]].round(3)
+              estimate  conf_low  conf_high
+    bmi, chl     0.188    -0.374      0.649
     """
     if method not in ("pearson", "spearman"):
         raise ConfigError(f"method must be 'pearson' or 'spearman', got {method!r}")
@@ -214,6 +258,7 @@ def pool_chi_square(statistics: npt.ArrayLike, df: int) -> JointTest:
     Returns
     -------
     JointTest
+        An F test, D2.
 
     Raises
     ------
@@ -221,6 +266,18 @@ def pool_chi_square(statistics: npt.ArrayLike, df: int) -> JointTest:
         If there are fewer than 2 statistics, or one is negative or not finite.
     ConfigError
         If `df` is below 1.
+
+    References
+    ----------
+    .. [1] Li, K. H., Meng, X.-L., Raghunathan, T. E. and Rubin, D. B. (1991). Significance levels
+       from repeated p-values with multiply-imputed data. Statistica Sinica 1(1), 65-92. D2.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> test = psm.pool_chi_square([4.1, 5.2, 3.8], df=2)
+    >>> round(test.statistic, 3), round(test.p_value, 3)
+    (2.022, 0.133)
     """
     return d2(statistics, k=df)
 
@@ -238,11 +295,25 @@ def pool_independence(frames: Iterable[pd.DataFrame], x: str, y: str) -> JointTe
     Returns
     -------
     JointTest
+        An F test, D2.
 
     Raises
     ------
     PoolingError
         If a column is absent, has fewer than 2 levels, or a level is absent from an imputation.
+
+    References
+    ----------
+    .. [1] Li, K. H., Meng, X.-L., Raghunathan, T. E. and Rubin, D. B. (1991). Significance levels
+       from repeated p-values with multiply-imputed data. Statistica Sinica 1(1), 65-92. D2.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> round(psm.pool_independence(imp, "age", "hyp").p_value, 3)
+    0.896
     """
     tables = [
         pd.crosstab(_column(frame, x, i), _column(frame, y, i)) for i, frame in enumerate(frames)

@@ -235,6 +235,15 @@ class PooledEstimates:
         ------
         ConfigError
             If `alpha` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> pooled.conf_int().round(2)
+                          0      1
+        Intercept      5.04  39.05
+        age[T.40-59]  -7.79   0.94
+        age[T.60-99] -10.41   2.49
+        chl           -0.04   0.11
         """
         half = t_quantile(alpha, self._pooled.df) * np.sqrt(self._pooled.t)
         limits = np.column_stack([self._pooled.qbar - half, self._pooled.qbar + half])
@@ -258,6 +267,20 @@ class PooledEstimates:
         ------
         ConfigError
             If `alpha` is not between 0 and 1.
+
+        References
+        ----------
+        .. [1] von Hippel, P. T. (2020). How many imputations do you need? A two-stage calculation
+           using a quadratic rule. Sociological Methods & Research 49(3), 699-718.
+
+        Examples
+        --------
+        >>> pooled.fmi_ci().round(2)
+                         0     1
+        Intercept     0.31  0.92
+        age[T.40-59]  0.05  0.54
+        age[T.60-99]  0.19  0.85
+        chl           0.26  0.90
         """
         limits = fmi_interval(self._pooled.fmi, m=self.m, alpha=alpha)
         return pd.DataFrame(limits, index=self._items.terms, columns=[0, 1])
@@ -283,6 +306,16 @@ class PooledEstimates:
         ------
         ConfigError
             If `cv` is not positive or `alpha` is not between 0 and 1.
+
+        References
+        ----------
+        .. [1] von Hippel, P. T. (2020). How many imputations do you need? A two-stage calculation
+           using a quadratic rule. Sociological Methods & Research 49(3), 699-718.
+
+        Examples
+        --------
+        >>> pooled.m_needed(cv=0.1)
+        44
         """
         return int(imputations_needed(self._pooled.fmi, m=self.m, cv=cv, alpha=alpha).max())
 
@@ -299,6 +332,11 @@ class PooledEstimates:
         ----------
         .. [1] White, I. R., Royston, P. and Wood, A. M. (2011). Multiple imputation using chained
            equations. Statistics in Medicine 30(4), 377-399. Section 7.
+
+        Examples
+        --------
+        >>> pooled.mcse().round(3).to_dict()
+        {'Intercept': 2.203, 'age[T.40-59]': 0.317, 'age[T.60-99]': 0.833, 'chl': 0.01}
         """
         component = self._moments.components[0]
         replicates = component.df + 1
@@ -318,6 +356,15 @@ class PooledEstimates:
             One row for each term: ``estimate``, ``std_error``, ``statistic``, ``df``, ``p_value``,
             ``conf_low``, ``conf_high``, ``riv``, ``lambda_``, ``fmi``, ``ubar``, ``b``, ``t``,
             ``dfcom``, ``m``.
+
+        Examples
+        --------
+        >>> pooled.to_frame()[["estimate", "std_error", "df", "fmi"]].round(3)
+                      estimate  std_error      df    fmi
+        Intercept       22.049      5.893   3.646  0.692
+        age[T.40-59]    -3.423      2.060  16.153  0.189
+        age[T.60-99]    -3.963      2.644   6.071  0.530
+        chl              0.035      0.029   4.386  0.634
         """
         limits = self.conf_int(alpha).to_numpy()
         columns = {
@@ -355,6 +402,15 @@ class PooledEstimates:
         DataFrame
             Columns ``term``, ``estimate``, ``std_error``, ``statistic``, ``df``, ``p_value``,
             ``conf_low``, ``conf_high``.
+
+        Examples
+        --------
+        >>> pooled.tidy()[["term", "estimate", "std_error", "p_value"]].round(3)
+                   term  estimate  std_error  p_value
+        0     Intercept    22.049      5.893    0.024
+        1  age[T.40-59]    -3.423      2.060    0.116
+        2  age[T.60-99]    -3.963      2.644    0.184
+        3           chl     0.035      0.029    0.301
         """
         names = ["estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
         table = self.to_frame(alpha)[names].reset_index(drop=True)
@@ -372,6 +428,12 @@ class PooledEstimates:
         DataFrame
             Columns ``model``, ``m``, ``nobs``, ``dfcom``, ``df_model``, ``max_fmi``, ``m_needed``
             and ``llf_mean``.
+
+        Examples
+        --------
+        >>> pooled.glance()[["model", "m", "nobs", "dfcom"]]
+          model  m  nobs  dfcom
+        0   OLS  3    25   21.0
         """
         known = np.isfinite(self._pooled.fmi).all()
         row = {

@@ -59,6 +59,13 @@ class PooledInference(PooledEstimates):
         ------
         PoolingError
             If `column` is given with `r_matrix` or `other`, or `other` without `r_matrix`.
+
+        Examples
+        --------
+        >>> pooled.cov_params().round(3).loc["chl", "chl"].item()
+        0.001
+        >>> pooled.cov_params(r_matrix=[0, 1, -1, 0]).round(3)
+        np.float64(9.926)
         """
         if column is not None and (r_matrix is not None or other is not None):
             raise PoolingError("give column by itself, without r_matrix and other")
@@ -99,6 +106,12 @@ class PooledInference(PooledEstimates):
         ------
         PoolingError
             If a name is unknown or an expression is not linear.
+
+        Examples
+        --------
+        >>> test = pooled.t_test("age[T.40-59] - age[T.60-99] = 0")
+        >>> round(test.effect.item(), 2), round(test.sd.item(), 2), round(test.pvalue.item(), 3)
+        (0.54, 3.15, 0.872)
         """
         matrix, values = linear_constraints(r_matrix, self.model.exog_names)
         return t_contrast(
@@ -150,6 +163,22 @@ class PooledInference(PooledEstimates):
         ------
         PoolingError
             If a name is unknown, an expression is not linear, or constraints repeat each other.
+
+        References
+        ----------
+        .. [1] Li, K. H., Raghunathan, T. E. and Rubin, D. B. (1991). Large-sample significance
+           levels from multiply imputed data. JASA 86(416), 1065-1073. D1.
+        .. [2] Reiter, J. P. (2007). Small-sample degrees of freedom for multi-component
+           significance tests with multiple imputation for missing data. Biometrika 94(2), 502-508.
+        .. [3] Li, K. H., Meng, X.-L., Raghunathan, T. E. and Rubin, D. B. (1991). Significance
+           levels from repeated p-values with multiply-imputed data. Statistica Sinica 1(1), 65-92.
+           D2.
+
+        Examples
+        --------
+        >>> test = pooled.wald_test("age[T.40-59] = 0, age[T.60-99] = 0")
+        >>> round(float(test.statistic), 3), round(float(test.pvalue), 3)
+        (1.58, 0.312)
         """
         return contrast_results(self._joint(r_matrix, method), use_f=use_f, scalar=scalar)
 
@@ -164,6 +193,19 @@ class PooledInference(PooledEstimates):
         Returns
         -------
         ContrastResults
+            Of statsmodels; what :meth:`wald_test` returns.
+
+        References
+        ----------
+        .. [1] Li, K. H., Raghunathan, T. E. and Rubin, D. B. (1991). Large-sample significance
+           levels from multiply imputed data. JASA 86(416), 1065-1073. D1.
+        .. [2] Reiter, J. P. (2007). Small-sample degrees of freedom for multi-component
+           significance tests with multiple imputation for missing data. Biometrika 94(2), 502-508.
+
+        Examples
+        --------
+        >>> round(pooled.f_test("age[T.40-59] = 0, age[T.60-99] = 0").fvalue, 3)
+        1.58
         """
         return self.wald_test(r_matrix)
 
@@ -183,6 +225,11 @@ class PooledInference(PooledEstimates):
         -------
         WaldTestResults
             Of statsmodels, with ``table`` and ``summary_frame()``; tests by D1.
+
+        Examples
+        --------
+        >>> pooled.wald_test_terms(skip_single=True).table.index.tolist()
+        ['age']
         """
         terms = [
             (name, columns)
@@ -215,11 +262,28 @@ class PooledInference(PooledEstimates):
         Returns
         -------
         JointTest
+            Statistic, degrees of freedom, p-value and relative increase in variance.
 
         Raises
         ------
         PoolingError
             If the function or its derivatives are not finite, or the values repeat each other.
+
+        References
+        ----------
+        .. [1] Li, K. H., Raghunathan, T. E. and Rubin, D. B. (1991). Large-sample significance
+           levels from multiply imputed data. JASA 86(416), 1065-1073. D1.
+        .. [2] Reiter, J. P. (2007). Small-sample degrees of freedom for multi-component
+           significance tests with multiple imputation for missing data. Biometrika 94(2), 502-508.
+        .. [3] Li, K. H., Meng, X.-L., Raghunathan, T. E. and Rubin, D. B. (1991). Significance
+           levels from repeated p-values with multiply-imputed data. Statistica Sinica 1(1), 65-92.
+           D2.
+
+        Examples
+        --------
+        >>> test = pooled.test_constraints(lambda b: b["age[T.40-59]"] / b["age[T.60-99]"] - 1)
+        >>> test.df1, round(test.p_value, 3)
+        (1.0, 0.963)
         """
         items = self._items
         return self._test_zero(*delta_method(function, items.terms, items.qhat, items.u), method)

@@ -58,7 +58,14 @@ class PoolItem:
 
     @property
     def covariance(self) -> FloatArray:
-        """Covariance in the order of `params`, shape ``(k, k)``."""
+        """Covariance in the order of `params`, shape ``(k, k)``.
+
+        Examples
+        --------
+        >>> item = PoolItem(pd.Series({"x": 1.0}), np.array([[0.25]]), df=20)
+        >>> item.covariance.tolist()
+        [[0.25]]
+        """
         if isinstance(self.cov, pd.DataFrame):
             index = self.params.index
             if self.cov.index.equals(index) and self.cov.columns.equals(index):
@@ -68,7 +75,14 @@ class PoolItem:
 
     @property
     def log_likelihood(self) -> float | None:
-        """Maximum log-likelihood, computed now if it was put off."""
+        """Maximum log-likelihood, computed now if it was put off.
+
+        Examples
+        --------
+        >>> item = PoolItem(pd.Series({"x": 1.0}), np.array([[0.25]]), df=20, llf=-3.5)
+        >>> item.log_likelihood
+        -3.5
+        """
         return self.llf() if callable(self.llf) else self.llf
 
 

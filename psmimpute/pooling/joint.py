@@ -39,6 +39,15 @@ class JointTest:
         Average relative increase in variance due to nonresponse.
     m : int
         Number of imputations.
+
+    Examples
+    --------
+    `imp` and `pooled` are those of the examples of :class:`psmimpute.MultiplyImputed` and
+    :class:`psmimpute.PooledResults`.
+
+    >>> test = pooled.compare(imp.pool("bmi ~ chl", model=smf.ols))
+    >>> test.method, test.df_num, round(test.df_denom, 1), round(test.pvalue, 3)
+    ('D1', 2.0, 4.0, 0.312)
     """
 
     method: str

@@ -55,6 +55,16 @@ def pool_r_squared(
     ----------
     .. [1] Harel, O. (2009). The estimation of R2 and adjusted R2 in incomplete data sets using
        multiple imputation. Journal of Applied Statistics 36(10), 1109-1118.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> found = psm.pool_r_squared(imp.fit("bmi ~ age + chl", model=smf.ols))
+    >>> found.to_frame()[["estimate", "conf_low", "conf_high"]].round(3)
+        estimate  conf_low  conf_high
+    R²      0.24       0.0      0.657
     """
     name = "rsquared_adj" if adjusted else "rsquared"
     values, counts = [], []
@@ -97,6 +107,7 @@ def pool_auc(
     Returns
     -------
     PooledStat
+        Estimate, standard error, interval, degrees of freedom and missing information.
 
     Raises
     ------
@@ -107,6 +118,17 @@ def pool_auc(
     ----------
     .. [1] DeLong, E. R., DeLong, D. M. and Clarke-Pearson, D. L. (1988). Comparing the areas under
        two or more correlated receiver operating characteristic curves. Biometrics 44(3), 837-845.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> scored = imp.assign(high=lambda d: (d["hyp"] == "yes").astype(int))
+    >>> found = psm.pool_auc(scored, "high", "chl")
+    >>> found.to_frame()[["estimate", "conf_low", "conf_high"]].round(3)
+         estimate  conf_low  conf_high
+    AUC     0.569     0.244      0.844
     """
     found = []
     for i, frame in enumerate(frames):
@@ -179,11 +201,28 @@ def pool_concordance(
     Returns
     -------
     PooledStat
+        Estimate, standard error, interval, degrees of freedom and missing information.
 
     Raises
     ------
     PoolingError
         If no pair of rows can be compared, or the index is 0 or 1.
+
+    References
+    ----------
+    .. [1] Harrell, F. E., Lee, K. L. and Mark, D. B. (1996). Multivariable prognostic models.
+       Statistics in Medicine 15(4), 361-387.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> frame = pd.DataFrame(
+    ...     {"time": np.arange(1.0, 21), "died": [1, 0] * 10, "risk": np.arange(20)[::-1] % 7}
+    ... )
+    >>> found = psm.pool_concordance([frame, frame], "time", "died", "risk")
+    >>> found.to_frame()[["estimate", "conf_low", "conf_high"]].round(3)
+                 estimate  conf_low  conf_high
+    concordance      0.35     0.193      0.548
     """
     found = []
     for i, frame in enumerate(frames):
@@ -272,6 +311,7 @@ def pool_kaplan_meier(
     Returns
     -------
     PooledStat
+        One row for each time in `at`.
 
     Raises
     ------
@@ -283,6 +323,18 @@ def pool_kaplan_meier(
     .. [1] Marshall, A., Altman, D. G., Holder, R. L. and Royston, P. (2009). Combining estimates of
        interest in prognostic modelling studies after multiple imputation. BMC Medical Research
        Methodology 9, 57.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> frame = pd.DataFrame(
+    ...     {"time": np.arange(1.0, 21), "died": [1, 0] * 10, "risk": np.arange(20)[::-1] % 7}
+    ... )
+    >>> found = psm.pool_kaplan_meier([frame, frame], "time", "died", at=[5.0, 10.0])
+    >>> found.to_frame()[["estimate", "conf_low", "conf_high"]].round(3)
+           estimate  conf_low  conf_high
+    S(5)      0.841     0.583      0.946
+    S(10)     0.716     0.442      0.872
     """
     points = np.asarray(at, dtype=float)
     found = [

@@ -46,7 +46,7 @@ def pool(
     ----------
     fits : iterable of fitted models, or Analyses
         One for each imputation: results of statsmodels, linearmodels, lifelines or pyfixest, or
-        anything that :func:`psmimpute.pooling.coefficients.to_pool_item` reads.
+        anything that :func:`psmimpute.to_pool_item` reads.
     dfcom : float, optional
         Residual degrees of freedom of the analysis had no value been missing. Default: what the
         models say; the smallest, where they differ.
@@ -61,6 +61,7 @@ def pool(
     Returns
     -------
     PooledResults
+        Pooled estimates with their inference.
 
     Raises
     ------
@@ -75,6 +76,13 @@ def pool(
         If imputations share a member.
     PoolingWarning
         If degrees of freedom vary or are unknown, or numbers of rows differ.
+
+    References
+    ----------
+    .. [1] Rubin, D. B. (1987). Multiple Imputation for Nonresponse in Surveys. Wiley. Formulas
+       3.1.2 to 3.1.10.
+    .. [2] Barnard, J. and Rubin, D. B. (1999). Small-sample degrees of freedom with multiple
+       imputation. Biometrika 86(4), 948-955.
 
     Examples
     --------
@@ -146,6 +154,13 @@ def pool_scalar(
     ImproperPoolingWarning
         If imputations share a member.
 
+    References
+    ----------
+    .. [1] Rubin, D. B. (1987). Multiple Imputation for Nonresponse in Surveys. Wiley. Formulas
+       3.1.2 to 3.1.10.
+    .. [2] Barnard, J. and Rubin, D. B. (1999). Small-sample degrees of freedom with multiple
+       imputation. Biometrika 86(4), 948-955.
+
     Examples
     --------
     >>> pooled = pool_scalar([1.0, 2.0, 3.0], [0.5, 0.5, 0.5], dfcom=20)
@@ -209,6 +224,14 @@ def pool_table(
         If imputations share a member.
     PoolingWarning
         If degrees of freedom vary.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> table = pd.DataFrame({"term": "x", "estimate": [1.0, 2, 3], "std_error": [0.5, 0.6, 0.5]})
+    >>> pooled = psm.pool_table(table, dfcom=20)
+    >>> round(pooled.params["x"].item(), 4), round(pooled.bse["x"].item(), 4)
+    (2.0, 1.2728)
     """
     table = frame.rename(columns={"std.error": "std_error", "std_err": "std_error", "imp": ".imp"})
     keys = [name for name in _KEYS if name in table.columns]

@@ -40,6 +40,15 @@ class PooledPrediction:
         Whose column names :meth:`summary_frame` uses.
     row_labels : Index or None
         Labels of the rows.
+
+    Examples
+    --------
+    `pooled` is that of the example of :class:`psmimpute.PooledResults`.
+
+    >>> rows = pd.DataFrame({"age": ["20-39", "60-99"], "chl": [200.0, 200.0]})
+    >>> found = pooled.get_prediction(rows)
+    >>> found.predicted_mean.round(2), found.se_mean.round(2)
+    (array([28.95, 24.99]), array([1.32, 2.66]))
     """
 
     pooled: RubinPool
@@ -97,6 +106,18 @@ class PooledPrediction:
         ------
         PoolingError
             If `obs` is asked of a model that is not a linear regression.
+
+        Examples
+        --------
+        `pooled` is that of the example of :class:`psmimpute.PooledResults`.
+
+        >>> rows = pd.DataFrame({"age": ["20-39", "60-99"], "chl": [200.0, 200.0]})
+        >>> pooled.get_prediction(rows).conf_int().round(1)
+        array([[26.2, 31.8],
+               [16.6, 33.4]])
+        >>> pooled.get_prediction(rows).conf_int(obs=True).round(1)
+        array([[20.2, 37.7],
+               [14.6, 35.4]])
         """
         if obs:
             if self.observation is None:
@@ -124,6 +145,16 @@ class PooledPrediction:
             ``mean``, ``mean_se``, ``mean_ci_lower``, ``mean_ci_upper`` (and ``obs_ci_lower``,
             ``obs_ci_upper``) for linear and generalized linear models; ``predicted``, ``se``,
             ``ci_lower``, ``ci_upper`` for discrete models.
+
+        Examples
+        --------
+        `pooled` is that of the example of :class:`psmimpute.PooledResults`.
+
+        >>> rows = pd.DataFrame({"age": ["20-39", "60-99"], "chl": [200.0, 200.0]})
+        >>> pooled.get_prediction(rows).summary_frame().round(1)
+           mean  mean_se  mean_ci_lower  mean_ci_upper  obs_ci_lower  obs_ci_upper
+        0  29.0      1.3           26.2           31.8          20.2          37.7
+        1  25.0      2.7           16.6           33.4          14.6          35.4
         """
         limits = self.conf_int(alpha=alpha)
         names = (

@@ -28,7 +28,7 @@ from psmimpute.pooling.summary import summarize
 class PooledResults(PooledInference):
     """Results of one analysis pooled over ``m`` imputations.
 
-    Made by :func:`psmimpute.pooling.pool.pool`. It has the names, signatures and return types of
+    Made by :func:`psmimpute.pool`. It has the names, signatures and return types of
     the results of statsmodels, and the quantities of ``mice::mipo``.
 
     Parameters
@@ -48,11 +48,15 @@ class PooledResults(PooledInference):
 
     Examples
     --------
-    >>> from psmimpute.pooling.pool import pool_table
-    >>> table = pd.DataFrame({"term": "x", "estimate": [1.0, 2, 3], "std_error": [0.5, 0.6, 0.5]})
-    >>> pooled = pool_table(table, dfcom=20)
-    >>> pooled.params["x"], round(pooled.bse["x"], 4)
-    (np.float64(2.0), np.float64(1.2728))
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`. The examples of the methods
+    go on with `pooled`.
+
+    >>> import statsmodels.formula.api as smf
+    >>> pooled = imp.pool("bmi ~ age + chl", model=smf.ols)
+    >>> pooled
+    <PooledResults: OLS of bmi, m=3>
+    >>> pooled.params.round(2).to_dict()
+    {'Intercept': 22.05, 'age[T.40-59]': -3.42, 'age[T.60-99]': -3.96, 'chl': 0.03}
     """
 
     def __init__(
@@ -89,16 +93,38 @@ class PooledResults(PooledInference):
         null : PooledResults, optional
             The smaller model. None tests all terms but the intercept.
         method : {"D1", "D2", "D3", "D4"}, default "D1"
-            The test; see :meth:`psmimpute.imputed.analyses.Analyses.compare` for its options.
+            The test; see :meth:`psmimpute.Analyses.compare` for its options.
 
         Returns
         -------
         JointTest
+            Statistic, degrees of freedom, p-value and relative increase in variance.
 
         Raises
         ------
         PoolingError
             If the models are not nested, or the analyses were not kept.
+
+        References
+        ----------
+        .. [1] Li, K. H., Raghunathan, T. E. and Rubin, D. B. (1991). Large-sample significance
+           levels from multiply imputed data. JASA 86(416), 1065-1073. D1.
+        .. [2] Reiter, J. P. (2007). Small-sample degrees of freedom for multi-component
+           significance tests with multiple imputation for missing data. Biometrika 94(2), 502-508.
+        .. [3] Li, K. H., Meng, X.-L., Raghunathan, T. E. and Rubin, D. B. (1991). Significance
+           levels from repeated p-values with multiply-imputed data. Statistica Sinica 1(1), 65-92.
+           D2.
+        .. [4] Meng, X.-L. and Rubin, D. B. (1992). Performing likelihood ratio tests with
+           multiply-imputed data sets. Biometrika 79(1), 103-111. D3.
+        .. [5] Chan, K. W. and Meng, X.-L. (2022). Multiple improvements of multiple imputation
+           likelihood ratio tests. Statistica Sinica 32, 1489-1514. D4.
+
+        Examples
+        --------
+        >>> smaller = imp.pool("bmi ~ chl", model=smf.ols)
+        >>> tests = [pooled.compare(smaller, method=method) for method in ("D1", "D3")]
+        >>> [round(test.p_value, 3) for test in tests]
+        [0.312, 0.344]
         """
         comparison = Comparison(
             method=method, dfcom=self.dfcom, rule=self.rule, member_of=self._member_of
@@ -133,6 +159,12 @@ class PooledResults(PooledInference):
         ------
         PoolingError
             If the analyses were not kept, cannot predict, or predict different numbers of rows.
+
+        Examples
+        --------
+        >>> rows = pd.DataFrame({"age": ["20-39", "60-99"], "chl": [200.0, 200.0]})
+        >>> pooled.predict(rows).round(2).tolist()
+        [28.95, 24.99]
         """
         return average_predictions(self.fits, Rows(exog, transform, exposure, offset))
 
@@ -165,6 +197,12 @@ class PooledResults(PooledInference):
         PoolingError
             If the analyses were not kept, give no standard errors of predictions, or predict
             different numbers of rows.
+
+        Examples
+        --------
+        >>> rows = pd.DataFrame({"age": ["20-39", "60-99"], "chl": [200.0, 200.0]})
+        >>> pooled.get_prediction(rows).se_mean.round(2)
+        array([1.32, 2.66])
         """
         return pool_predictions(
             self.fits,
@@ -189,6 +227,18 @@ class PooledResults(PooledInference):
         -------
         Summary
             Of statsmodels, with ``as_text``, ``as_html``, ``as_latex`` and ``as_csv``.
+
+        Examples
+        --------
+        >>> print(pooled.summary().tables[1])
+        ================================================================================
+                           coef    std err          t      P>|t|      [0.025      0.975]
+        --------------------------------------------------------------------------------
+        Intercept       22.0491     5.8925     3.7419      0.024       5.043      39.055
+        age[T.40-59]    -3.4233     2.0603    -1.6615      0.116      -7.788       0.941
+        age[T.60-99]    -3.9631     2.6441    -1.4988      0.184     -10.415       2.489
+        chl              0.0345     0.0295     1.1707      0.301      -0.045       0.114
+        ================================================================================
         """
         return summarize(self, alpha=alpha, title=title)
 
@@ -206,6 +256,11 @@ class PooledResults(PooledInference):
         -------
         Summary
             Of ``statsmodels.iolib.summary2``.
+
+        Examples
+        --------
+        >>> pooled.summary2().tables[0].columns.tolist()
+        ['Coef.', 'Std.Err.', 't', 'P>|t|', '[0.025', '0.975]']
         """
         limits = self.conf_int(alpha)
         table = pd.DataFrame(
@@ -236,7 +291,15 @@ class PooledResults(PooledInference):
         return f"<PooledResults: {self.model.name} of {self.model.endog_names}, m={self.m}>"
 
     def remove_data(self) -> None:
-        """Drop the analyses and the data they hold; predictions and likelihood ratios go too."""
+        """Drop the analyses and the data they hold; predictions and likelihood ratios go too.
+
+        Examples
+        --------
+        >>> kept = imp.pool("bmi ~ chl", model=smf.ols)
+        >>> kept.remove_data()
+        >>> kept.params.round(3).to_dict()
+        {'Intercept': 22.842, 'chl': 0.02}
+        """
         # Going through the pickled state reads what is still to be read from the analyses.
         self._items.__dict__.update(self._items.__getstate__())
         self._fits, self._pickled_fits = None, None
@@ -248,6 +311,14 @@ class PooledResults(PooledInference):
         ----------
         path : str or Path
             The file.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "pooled.pickle"
+        >>> pooled.save(file)
+        >>> type(pooled).load(file).params.equals(pooled.params)
+        True
         """
         Path(path).write_bytes(pickle.dumps(self))
 
@@ -263,11 +334,20 @@ class PooledResults(PooledInference):
         Returns
         -------
         PooledResults
+            As :meth:`save` was given them.
 
         Raises
         ------
         PoolingError
             If the file holds something else.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "pooled.pickle"
+        >>> pooled.save(file)
+        >>> PooledResults.load(file)
+        <PooledResults: OLS of bmi, m=3>
         """
         found = pickle.loads(Path(path).read_bytes())
         if not isinstance(found, PooledResults):

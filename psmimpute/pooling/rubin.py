@@ -46,6 +46,20 @@ class RubinPool:
         Degrees of freedom of the t reference distribution.
     fmi : ndarray
         Fraction of missing information, adjusted for finite ``m``.
+
+    References
+    ----------
+    .. [1] Rubin, D. B. (1987). Multiple Imputation for Nonresponse in Surveys. Wiley. Formulas
+       3.1.2 to 3.1.10.
+    .. [2] Barnard, J. and Rubin, D. B. (1999). Small-sample degrees of freedom with multiple
+       imputation. Biometrika 86(4), 948-955.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> found = psm.pool_scalar([1.0, 2.0, 3.0], [0.5, 0.5, 0.5], dfcom=20)
+    >>> found.ubar, found.b, round(found.t, 3), round(found.fmi, 3)
+    (np.float64(0.5), np.float64(1.0), np.float64(1.833), np.float64(0.833))
     """
 
     m: int

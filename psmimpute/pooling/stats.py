@@ -43,6 +43,15 @@ class PooledStat:
         Rubin's rules on the transformed scale: variances, degrees of freedom, missing information.
     transform : str
         Name of the transform.
+
+    Examples
+    --------
+    `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+    >>> import psmimpute as psm
+    >>> psm.pool_mean(imp, "bmi").to_frame()[["estimate", "std_error", "df"]].round(3)
+         estimate  std_error     df
+    bmi     26.74      1.032  8.828
     """
 
     labels: pd.Index
@@ -60,6 +69,14 @@ class PooledStat:
         -------
         DataFrame
             ``estimate``, ``std_error``, ``conf_low``, ``conf_high``, ``df``, ``riv``, ``fmi``.
+
+        Examples
+        --------
+        `imp` is that of the example of :class:`psmimpute.MultiplyImputed`.
+
+        >>> import psmimpute as psm
+        >>> list(psm.pool_mean(imp, "bmi").to_frame())
+        ['estimate', 'std_error', 'conf_low', 'conf_high', 'df', 'riv', 'fmi']
         """
         columns = {
             "estimate": self.estimate,
@@ -110,7 +127,7 @@ def pool_stat(
     dfcom : float, default inf
         Complete-data degrees of freedom.
     df, rule, member_of
-        As in :func:`psmimpute.pooling.pool.pool`.
+        As in :func:`psmimpute.pool`.
     alpha : float, default 0.05
         One less the coverage of the intervals.
     critical : float, optional
@@ -121,6 +138,7 @@ def pool_stat(
     Returns
     -------
     PooledStat
+        Estimate, standard error, interval, degrees of freedom and missing information.
 
     Raises
     ------

@@ -54,6 +54,21 @@ class AmputationPattern:
     odds : sequence of float, optional
         In place of `shape`: relative probabilities of losing values, in groups of equal size from
         the lowest scores to the highest; (1, 3) makes the upper half three times as likely.
+
+    References
+    ----------
+    .. [1] Schouten, R. M., Lugtig, P. and Vink, G. (2018). Generating missing values for simulation
+       purposes: a multivariate amputation procedure. Journal of Statistical Computation and
+       Simulation 88(15), 2909-2930.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> pattern = psm.AmputationPattern(["x"], weights={"y": 1.0}, shape="LEFT")
+    >>> frame = pd.DataFrame({"x": range(100), "y": range(100)}, dtype=float)
+    >>> gaps = psm.ampute(frame, mechanism="mar", prop=0.3, seed=1, patterns=[pattern])["x"].isna()
+    >>> bool(gaps[:50].mean() > gaps[50:].mean())  # low y, more gaps in x
+    True
     """
 
     missing: Sequence[Hashable]

@@ -6,7 +6,15 @@ from enum import StrEnum
 
 
 class ColumnKind(StrEnum):
-    """What a column measures, which decides its features, their families and its encoding."""
+    """What a column measures, which decides its features, their families and its encoding.
+
+    Examples
+    --------
+    >>> ColumnKind("ordinal") is ColumnKind.ORDINAL
+    True
+    >>> len(ColumnKind)
+    9
+    """
 
     CONTINUOUS = "continuous"
     POSITIVE = "positive"

@@ -42,6 +42,19 @@ class LittleTest:
         Patterns of gaps, rows without any observed number left out.
     columns : tuple
         The columns of numbers that were tested.
+
+    References
+    ----------
+    .. [1] Little, R. J. A. (1988). A test of missing completely at random for multivariate data
+       with missing values. Journal of the American Statistical Association 83(404), 1198-1202.
+       Formula 4.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> test = psm.little_test(psm.load_nhanes2())
+    >>> round(test.statistic, 3), test.df, round(test.p_value, 3)
+    (0.046, 2, 0.977)
     """
 
     statistic: float

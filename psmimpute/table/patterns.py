@@ -32,6 +32,13 @@ class MissingPairs(NamedTuple):
         The first missing, the second observed.
     mm : DataFrame
         Both missing.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> pairs = psm.missing_pairs(psm.load_nhanes2())
+    >>> pairs.mr.loc["chl", "bmi"].item()  # chl missing, bmi observed
+    3
     """
 
     rr: pd.DataFrame
@@ -220,6 +227,12 @@ def fico(df: pd.DataFrame) -> pd.Series:
     ------
     SchemaError
         If a column name is duplicated or there is no row.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> fico(psm.load_nhanes2()).round(3).to_dict()
+    {'age': 0.48, 'bmi': 0.188, 'hyp': 0.235, 'chl': 0.133}
     """
     return pd.Series(_fico(_checked_missing(df)), index=df.columns, name="fico")
 
@@ -241,6 +254,12 @@ def complete_cases(df: pd.DataFrame) -> pd.Series:
     ------
     SchemaError
         If a column name is duplicated or there is no row.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> int(complete_cases(psm.load_nhanes2()).sum())
+    13
     """
     return pd.Series(~_checked_missing(df).any(axis=1), index=df.index, name="complete")
 

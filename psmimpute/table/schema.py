@@ -63,6 +63,13 @@ class ColumnSchema:
         decide; of times, seconds on `time`.
     time : TimeAxis or None
         The axis of a column of dates, times or durations.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> column = psm.load_nhanes2().psm.schema()["chl"]
+    >>> column.kind.value, column.n_missing, column.reason
+    ('continuous', 10, 'whole numbers from 113 to 284, 13 of them distinct')
     """
 
     name: Hashable
@@ -109,6 +116,12 @@ class ColumnSchema:
         -------
         tuple of Feature
             Of length `n_features`.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> len(psm.load_nhanes2().psm.schema()["age"].features(0))
+        1
         """
         name = str(self.name)
         if self.is_constant:
@@ -133,6 +146,12 @@ class ColumnSchema:
         ------
         SchemaError
             If its name or a level is of a type that JSON cannot describe.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> psm.load_nhanes2().psm.schema()["hyp"].to_dict()["kind"]
+        'binary'
         """
         return {
             "name": to_json(self.name),
@@ -163,6 +182,13 @@ class ColumnSchema:
         -------
         ColumnSchema
             Equal to the one described.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> column = psm.load_nhanes2().psm.schema()["hyp"]
+        >>> ColumnSchema.from_dict(column.to_dict()) == column
+        True
         """
         levels, support, bounds = state["levels"], state["support"], state["bounds"]
         rebuilt = {
@@ -198,6 +224,15 @@ class TableSchema:
         Names of the columns left out of the model.
     excluded_reasons : tuple of str
         Why, for each of `excluded`.
+
+    Examples
+    --------
+    >>> import psmimpute as psm
+    >>> schema = psm.load_nhanes2().psm.schema()
+    >>> schema.column_names
+    ('age', 'bmi', 'hyp', 'chl')
+    >>> schema["hyp"].levels
+    ('no', 'yes')
     """
 
     columns: tuple[ColumnSchema, ...]
@@ -241,6 +276,17 @@ class TableSchema:
         DataFrame
             Indexed by the columns' names: `kind`, `dtype`, `n_observed`, `n_missing`,
             `levels`, `transform` and `reason`.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> psm.load_nhanes2().psm.schema().to_frame()[["kind", "n_observed", "n_missing"]]
+                      kind  n_observed  n_missing
+        column
+        age        nominal          25          0
+        bmi     continuous          16          9
+        hyp         binary          17          8
+        chl     continuous          15         10
         """
         rows = [
             {
@@ -285,6 +331,12 @@ class TableSchema:
         ------
         SchemaError
             If a name or a level is of a type that JSON cannot describe.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> sorted(psm.load_nhanes2().psm.schema().to_dict())
+        ['columns', 'excluded', 'excluded_reasons', 'format']
         """
         return {
             "format": _FORMAT,
@@ -311,6 +363,13 @@ class TableSchema:
         ------
         SchemaError
             If a later version of the package wrote it.
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> schema = psm.load_nhanes2().psm.schema()
+        >>> TableSchema.from_dict(schema.to_dict()) == schema
+        True
         """
         if state["format"] > _FORMAT:
             raise SchemaError(

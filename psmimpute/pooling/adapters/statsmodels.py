@@ -75,9 +75,9 @@ def from_mixedlm(fit: Fitted) -> PoolItem:
     """Read the fixed effects of a linear mixed model.
 
     Variance components are left out: they are pooled on the log scale by
-    :func:`psmimpute.pooling.stats.pool_stat`. The residual degrees of freedom of statsmodels have
+    :func:`psmimpute.pool_stat`. The residual degrees of freedom of statsmodels have
     no meaning for a mixed model; ``df`` is infinite, and Satterthwaite's can be given to
-    :func:`psmimpute.pooling.pool.pool` as ``dfcom``.
+    :func:`psmimpute.pool` as ``dfcom``.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """
-Sensitivity to what cannot be seen
-==================================
+How far would the answer move? Sensitivity to what cannot be seen
+=================================================================
 
 No data tell how missing values differ from observed ones that look alike in everything else. What
 can be told is how far a conclusion rests on it. Four ways, from the bluntest to the most

@@ -1,9 +1,12 @@
 """
-A gallery of plots
-==================
+Are these imputations any good?
+===============================
 
-Every plot is a method of ``imp.plot``, takes ``ax=`` and returns the axes. Observed values are
-blue and imputed ones red, as in R's mice. Beside each stands what to look for.
+Nobody can compare imputed values with the truth. What can be asked is whether they are plausible,
+whether the model predicts values that were seen and hidden from it, and whether training and
+sampling went well. Every plot is a method of ``imp.plot``, takes ``ax=`` and returns the axes.
+Observed values are blue and imputed ones red, as in R's mice; beside each plot stands what to
+look for.
 """
 
 # %%
@@ -17,6 +20,21 @@ boys = psm.load_boys()
 boys = boys[boys["age"] >= 8]
 options = {"seed": 1, "n_sets": 2, "fit": psm.FitConfig(max_steps=60)}
 imp = boys.psm.impute(m=5, derived={"bmi": "wgt / (hgt / 100)**2"}, **options)
+
+# %%
+# In words
+# --------
+# ``diagnostics`` hides observed cells from members that were not trained on their rows, and
+# compares them with what the model predicts. Start here; the plots below are for what it finds
+# fault with.
+checks = imp.diagnostics()
+checks.checks
+
+# %%
+# ``coverage_90`` should lie between ``low_90`` and ``high_90``, the range that chance alone leaves
+# it. ``calibration_p`` is small if the hidden values are not spread evenly among their draws. A
+# column that fails is one to change: its kind, its bounds, or what predicts it.
+checks.held_out.round(2)
 
 # %%
 # What is missing
@@ -90,15 +108,6 @@ over = boys.drop(columns="bmi").psm.impute(m=20, where=chosen.drop(columns="bmi"
 over.plot.overimpute("hc")
 
 # %%
-# The same question for all columns at once, in numbers and words: cells are hidden from members
-# that had not been trained on their rows.
-checks = imp.diagnostics()
-checks.checks
-
-# %%
-checks.held_out.round(2)
-
-# %%
 # What if
 # -------
 # The estimate against a shift of the imputed values; the dashed lines mark where the
@@ -109,5 +118,5 @@ tipping = psm.tipping_point(
 tipping.plot()
 
 # %%
-# The estimate against π′: see :doc:`03_sensitivity`.
+# The estimate against π′: see :doc:`07_sensitivity`.
 psm.pi_sensitivity(imp, "bmi ~ age + tv", (0.1, 0.5, 1.0), model=smf.ols, term="tv").plot()
