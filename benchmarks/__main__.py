@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import accuracy, coverage, scale, speed
+from benchmarks import accuracy, coverage, pattern_sets, scale, speed, steps, tables
 
 _PROTOCOLS = {
     "accuracy": accuracy.main,
     "coverage": coverage.main,
+    "pattern-sets": pattern_sets.main,
     "scale": scale.main,
     "speed": speed.main,
+    "steps": steps.main,
+    "tables": tables.main,
 }
 
 

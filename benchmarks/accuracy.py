@@ -1,6 +1,6 @@
-"""Protocol P1: error of single imputations on the paper's data and masks.
+"""Protocol P1: single and multiple imputation of the paper's data under the paper's masks.
 
-    python -m benchmarks accuracy --data letter --rate 0.2 --mechanism mcar --seeds 0 1 2
+    python -m benchmarks accuracy --method ours mice --data letter --seeds 0 1 2
 
 Masks, row samples, rounding and score are those of the paper's Tables 2 and 4: mean imputation
 on the MCAR masks reproduces the paper's rows. Each run is appended to the result file as soon
@@ -11,127 +11,181 @@ from __future__ import annotations
 
 import argparse
 import time
-import warnings
+from collections.abc import Hashable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-import psmimpute as psm
 from benchmarks.machine import machine
+from benchmarks.masks import DATA, MECHANISMS, Deletion, delete, load
+from benchmarks.method import Array, Method
+from benchmarks.methods import OPTIONAL, methods
+from benchmarks.scores import crps, energy_distance, interval_coverage, rmse
 
-RESULTS = Path(__file__).parent / "results" / "accuracy.csv"
-DATA = Path(__file__).parents[1].parent / "shared" / "data"
-_KEY = ["method", "data", "mechanism", "rate", "seed"]
-METHODS = {
-    "psmvae-b": {"missingness": "shared"},
-    "psmvae-a": {"missingness": "selection"},
-    "psmvae-without-mask": {"missingness": "ignorable"},
-    "mean": None,
-}
+RESULTS = Path(__file__).parent / "results" / "tables.csv"
+KEY = ["method", "data", "mechanism", "rate", "seed"]
+_N_ENERGY_DRAWS = 5
 
 
-def load(name: str, data: Path) -> np.ndarray:
-    """Read one of the paper's data sets, shape (n, d); adult has true gaps."""
-    return pd.read_csv(data / f"{name}.csv.gz", header=None).to_numpy(float)
+class Clock:
+    """Wall and CPU seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> Array:
+        """Wall and CPU seconds, shape (2,)."""
+        return np.array([time.perf_counter() - self._wall, time.process_time() - self._cpu])
 
 
-def delete(
-    full: np.ndarray, *, mechanism: str, rate: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Choose rows and cells as the paper does.
+class Contest:
+    """One table that all methods impute; methods that learn the same are fitted once.
 
     Parameters
     ----------
-    full : ndarray, shape (n, d)
-    mechanism : {"mcar", "mnar", "mnar+mcar"}
-    rate : float
+    deletion : Deletion
+        The table and its masked cells.
     seed : int
-
-    Returns
-    -------
-    full, masked : ndarray, shape (0.8 n, d)
-        The rows kept, and which of their cells are taken away.
+        Of the methods.
+    n_draws : int
+        Draws to score; fewer than 2 leaves them out.
     """
-    n, d = full.shape
-    state = np.random.RandomState(seed)
-    masked = np.zeros((n, d), dtype=bool)
-    if mechanism != "mnar":
-        masked = state.binomial(size=(n, d), n=1, p=rate) == 1
-    if mechanism != "mcar":
-        while True:
-            v = state.choice(d)
-            high = full[:, v] > np.nanmedian(full[:, v])
-            if 0.1 * n < high.sum() < 0.9 * n:
-                break
-        masked[:, v] = False
-        own_rate = rate if mechanism == "mnar" else 0.5
-        masked[high, v] = state.binomial(1, own_rate, size=high.sum()) == 1
-    kept = np.random.RandomState(seed=seed).permutation(n)[: int(0.8 * n)]
-    full, masked = full[kept], masked[kept]
-    return full, masked & ~np.isnan(full)
+
+    def __init__(self, deletion: Deletion, *, seed: int, n_draws: int) -> None:
+        self.deletion, self.seed, self.n_draws = deletion, seed, n_draws
+        self._fits: dict[Hashable, tuple[Any, Array]] = {}
+        self._draw_scores: dict[Hashable, dict[str, float]] = {}
+
+    def run(self, name: str, method: Method) -> dict[str, float | str]:
+        """Impute by one method and score it.
+
+        Times are of the fit and the single imputation, whichever method paid for the fit; those
+        of the draws are apart.
+        """
+        shares = method.shares or name
+        if shares not in self._fits:
+            clock = Clock()
+            fitted = method.fit(self.deletion.seen, self.seed)
+            self._fits[shares] = fitted, clock.read()
+        fitted, cost = self._fits[shares]
+        clock = Clock()
+        point = method.point(fitted)
+        cost = cost + clock.read()
+        row: dict[str, float | str] = {"rmse": round(rmse(self.deletion, point), 5)}
+        if method.draws is None or self.n_draws < 2:
+            row |= {"energy": round(energy_distance(self.deletion, point), 4)}
+        else:
+            if shares not in self._draw_scores:
+                self._draw_scores[shares] = self._score_draws(method, fitted)
+            row |= self._draw_scores[shares]
+        wall, cpu = cost.tolist()
+        times = {"wall_s": round(wall, 1), "cpu_s": round(cpu, 1), "settings": method.settings}
+        return row | times
+
+    def _score_draws(self, method: Method, fitted: Any) -> dict[str, float]:
+        assert method.draws is not None
+        clock = Clock()
+        draws = method.draws(fitted, self.n_draws)
+        cpu = clock.read()[1]
+        d = self.deletion
+        energy = np.mean([energy_distance(d, draw) for draw in draws[:_N_ENERGY_DRAWS]])
+        return {
+            "energy": round(float(energy), 4),
+            "draw_rmse": round(float(np.mean([rmse(d, draw) for draw in draws])), 5),
+            "crps": round(crps(d, draws), 5),
+            "cover90": round(interval_coverage(d, draws), 4),
+            "cover90_discrete": round(interval_coverage(d, draws, discrete=True), 4),
+            "draws": self.n_draws,
+            "draws_cpu_s": round(float(cpu), 1),
+        }
 
 
-def score(full: np.ndarray, masked: np.ndarray, imputed: np.ndarray) -> float:
-    """Root mean squared error over masked cells, each scaled by its column's range."""
-    imputed = imputed.copy()
-    for j in range(full.shape[1]):
-        seen = full[~masked[:, j], j]
-        if len(np.unique(seen[~np.isnan(seen)])) < 20:
-            imputed[:, j] = np.round(imputed[:, j])
-    spread = np.nanmax(full, 0) - np.nanmin(full, 0) + 1e-6
-    return float(np.sqrt((((imputed - full) / spread)[masked] ** 2).mean()))
+_COLUMNS = [
+    *KEY,
+    "rmse",
+    "draw_rmse",
+    "crps",
+    "cover90",
+    "cover90_discrete",
+    "energy",
+    "wall_s",
+    "cpu_s",
+    "draws_cpu_s",
+    "draws",
+    "settings",
+]
 
 
-def run(method: str, frame: pd.DataFrame, *, members: int, samples: int, seed: int) -> pd.DataFrame:
-    """Single imputation of a frame."""
-    options = METHODS[method]
-    if options is None:
-        return frame.fillna(frame.mean())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", psm.exceptions.PSMWarning)
-        imputer = psm.PSMImputer(members, seed=seed, **options).fit(frame)
-        filled = imputer.transform(frame, n_samples=samples)
-    print("   ", imputer.fitted_.reason, flush=True)
-    return filled
+def record(row: dict[str, Any], out: Path, columns: list[str]) -> None:
+    """Append a row to a result file, with what it was measured with."""
+    print({k: v for k, v in row.items() if k != "settings"}, flush=True)
+    out.parent.mkdir(exist_ok=True, parents=True)
+    whole = row | machine()
+    order = [*columns, *machine()]
+    pd.DataFrame([whole]).reindex(columns=order).to_csv(
+        out, mode="a", header=not out.exists(), index=False
+    )
+
+
+def already(out: Path, key: list[str]) -> set[tuple[Any, ...]]:
+    """Keys of the rows that a result file holds."""
+    if not out.exists():
+        return set()
+    return set(pd.read_csv(out)[key].itertuples(index=False, name=None))
+
+
+def _cells(a: argparse.Namespace) -> Iterator[tuple[str, float, int]]:
+    return ((x, r, s) for s in a.seeds for x in a.mechanism for r in a.rate)
+
+
+def _installed(chosen: list[str], known: dict[str, Method]) -> list[str]:
+    """Pass over the peers that are not there, and say so."""
+    kept = []
+    for name in chosen:
+        package = known[name].needs
+        if package and find_spec(package) is None:
+            print(f"{name}: not installed (package {package})", flush=True)
+        else:
+            kept.append(name)
+    return kept
 
 
 def main(arguments: list[str]) -> None:
     """Run the protocol; see ``--help``."""
+    names = list(methods())
     parser = argparse.ArgumentParser(prog="python -m benchmarks accuracy")
     parser.add_argument("--data", nargs="+", required=True)
-    parser.add_argument("--method", nargs="+", default=["psmvae-b"], choices=METHODS)
-    parser.add_argument("--mechanism", nargs="+", default=["mcar"])
+    parser.add_argument(
+        "--method",
+        nargs="+",
+        default=["ours"],
+        choices=[*names, "all"],
+        metavar="NAME",
+        help=f"'all' (without {', '.join(OPTIONAL)}), or any of {', '.join(names)}",
+    )
+    parser.add_argument("--mechanism", nargs="+", default=["mcar"], choices=MECHANISMS)
     parser.add_argument("--rate", type=float, nargs="+", default=[0.2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--members", type=int, default=5)
-    parser.add_argument("--samples", type=int, default=100)
-    parser.add_argument("--source", type=Path, default=DATA)
+    parser.add_argument("--members", type=int, default=20, help="of 'ours'")
+    parser.add_argument("--samples", type=int, default=200, help="K of 'ours'")
+    parser.add_argument("--draws", type=int, default=20, help="0 leaves the draws out")
+    parser.add_argument("--data-dir", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=RESULTS)
     a = parser.parse_args(arguments)
-    done = pd.read_csv(a.out)[_KEY] if a.out.exists() else pd.DataFrame(columns=_KEY)
-    ready = set(done.itertuples(index=False, name=None))
+    known = methods(members=a.members, n_samples=a.samples)
+    everyone = [name for name in known if name not in OPTIONAL]
+    chosen = _installed(everyone if "all" in a.method else a.method, known)
+    ready = already(a.out, KEY)
     for data in a.data:
-        source = load(data, a.source)
-        for mechanism, rate, seed, method in (
-            (x, r, s, y) for x in a.mechanism for r in a.rate for s in a.seeds for y in a.method
-        ):
-            key = (method, data, mechanism, rate, seed)
-            if key in ready:
-                continue
-            full, masked = delete(source, mechanism=mechanism, rate=rate, seed=seed)
-            frame = pd.DataFrame(np.where(masked, np.nan, full)).add_prefix("x")
-            began, cpu = time.perf_counter(), time.process_time()
-            filled = run(method, frame, members=a.members, samples=a.samples, seed=seed)
-            row = dict(zip(_KEY, key, strict=True)) | {
-                "rmse": round(score(full, masked, filled.to_numpy(float)), 5),
-                "wall_s": round(time.perf_counter() - began, 1),
-                "cpu_s": round(time.process_time() - cpu, 1),
-                "members": a.members,
-                "samples": a.samples,
-            }
-            print(row, flush=True)
-            a.out.parent.mkdir(exist_ok=True)
-            pd.DataFrame([row | machine()]).to_csv(
-                a.out, mode="a", header=not a.out.exists(), index=False
-            )
+        source = load(data, a.data_dir)
+        for mechanism, rate, seed in _cells(a):
+            deletion = delete(source, mechanism=mechanism, rate=rate, seed=seed)
+            contest = Contest(deletion, seed=seed, n_draws=a.draws)
+            for name in chosen:
+                key = (name, data, mechanism, rate, seed)
+                if key not in ready:
+                    scores = contest.run(name, known[name])
+                    record(dict(zip(KEY, key, strict=True)) | scores, a.out, _COLUMNS)

@@ -107,10 +107,12 @@ class CommonFit:
         """
         comparisons: list[dict[str, float | int | bool]] = []
         first = 1 if sets is None else sets
-        config = replace(self.spec.config, hidden_dim=0)
-        best = self._fit(replace(self.spec, config=config, n_sets=first), None, self.plans.linear)
+        exact = self.spec.config.encoder == "exact"  # else there is no model without networks
+        config = replace(self.spec.config, hidden_dim=0) if exact else self.spec.config
+        plan = self.plans.linear if exact else self.plans.deep
+        best = self._fit(replace(self.spec, config=config, n_sets=first), None, plan)
         comparisons.append(_describe(best, None))
-        if self.spec.hidden_dim > 0:
+        if self.spec.hidden_dim > 0 and exact:
             deep = replace(best.spec, config=self.spec.config)
             rival = self._fit(deep, best, self.plans.deep)
             comparisons.append(_describe(rival, best))

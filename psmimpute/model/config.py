@@ -42,6 +42,11 @@ class ModelConfig:
         well as on the pattern set and on the columns without gaps. Off, because it biases
         what is missing at random: a gap that depends on a seen value then passes for news
         about the unseen ones.
+    encoder : {"exact", "network"}, default "exact"
+        Recognition model. ``"exact"`` corrects the posterior of the decoder's linear part by a
+        network; ``"network"`` is the paper's: a network alone, whose input is zero where a cell
+        is missing, and which is told which cells are missing unless missingness is ignorable.
+        For comparisons: the same decoder learns much less with it.
 
     Raises
     ------
@@ -61,12 +66,14 @@ class ModelConfig:
     evidence: Literal["normalised", "paper"] = "normalised"
     decoders: Literal["tied", "separate"] = "separate"
     mask_latent: bool = False
+    encoder: Literal["exact", "network"] = "exact"
 
     def __post_init__(self) -> None:
         choices = {
             "objective": ("iwae", "elbo"),
             "evidence": ("normalised", "paper"),
             "decoders": ("tied", "separate"),
+            "encoder": ("exact", "network"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -78,3 +85,5 @@ class ModelConfig:
                 "hidden_dim must be 'auto' or at least 0 and n_layers at least 1, got "
                 f"{self.hidden_dim} and {self.n_layers}"
             )
+        if self.encoder == "network" and self.hidden_dim == 0:
+            raise ConfigError("encoder='network' needs a network: hidden_dim must not be 0")

@@ -11,7 +11,8 @@ information of the cell's log likelihood at an expansion point, which for Gaussi
 exact wherever it is taken. A missing cell contributes nothing. Where a network bends the
 decoder and z has few dimensions, the step is repeated about the straight line that fits the
 bent decoder best where z is likely to lie (statistical linearisation, [1]_). A network adds
-corrections that start at zero.
+corrections that start at zero. Without the exact base, which is for comparisons, the network
+corrects the prior instead, and has to learn all that the cells tell.
 
 The base is held fixed while the decoder's gradient is taken: by Fisher's identity the
 gradient of a bound that is tight does not need the derivative of the posterior.
@@ -43,6 +44,7 @@ from psmimpute.table.kinds import Family
 
 _LOG_2PI = math.log(2 * math.pi)
 _LARGEST_LOG_STRETCH = 2.0
+_LARGEST_LOG_STRETCH_OF_PRIOR = 5.0
 # Up to so many latents the posterior is taken about the line that fits the bent decoder best:
 # it costs 2 * latent_dim + 1 passes of the decoder a row. With more, the network learns it.
 SMOOTHED_DIM = 6
@@ -62,7 +64,7 @@ class Posterior(NamedTuple):
     log_det_precision : Tensor, shape (members, sets, rows)
     lower : Tensor, shape (members, sets, rows, latent, latent)
         Inverse of `root`: the lower Cholesky factor of the precision.
-    log_stretch : Tensor, shape (members, 1, rows, latent) or None
+    log_stretch : Tensor, shape (members, sets or 1, rows, latent) or None
         Network's correction of the scale of each coordinate of z.
     """
 
@@ -109,6 +111,11 @@ class Encoder(nn.Module):
         Order of the features.
     hidden_dim, n_layers : int
         Of the correcting network; ``hidden_dim=0`` leaves it out.
+    exact : bool, default True
+        Whether the network corrects the posterior of the linear part, alike in all sets, or the
+        prior, in each set apart.
+    reads_cells : bool, default True
+        Whether the network is told which cells are missing.
     """
 
     def __init__(
@@ -120,15 +127,20 @@ class Encoder(nn.Module):
         layout: FeatureLayout,
         hidden_dim: int,
         n_layers: int,
+        exact: bool = True,
+        reads_cells: bool = True,
     ) -> None:
         super().__init__()
         self.layout, self.n_sets, self.latent_dim = layout, n_sets, latent_dim
+        self.exact, self.reads_cells = exact, reads_cells
+        self.n_corrections = 1 if exact else n_sets
         self.trunk: MemberMLP | None = None
         self.head: MemberLinear | None = None
         if hidden_dim > 0:
-            n_in = layout.n_outputs + layout.n_columns + latent_dim
+            n_in = layout.n_outputs + layout.n_columns * reads_cells + latent_dim
             self.trunk = MemberMLP(n_members, n_in, hidden_dim=hidden_dim, n_layers=n_layers)
-            self.head = MemberLinear(n_members, hidden_dim, 2 * latent_dim, zero=True)
+            n_out = 2 * latent_dim * self.n_corrections
+            self.head = MemberLinear(n_members, hidden_dim, n_out, zero=True)
             self.set_head = MemberLinear(n_members, hidden_dim, n_sets, zero=True)
 
     def forward(
@@ -145,15 +157,17 @@ class Encoder(nn.Module):
             base, centre = self._base(rows, decoder, likelihoods, prior, missingness)
         if self.trunk is None or self.head is None:
             return base
-        known = torch.cat([rows.inputs, rows.cells - 0.5], -1).expand(centre.shape[0], -1, -1)
+        cells = [rows.cells - 0.5] if self.reads_cells else []
+        known = torch.cat([rows.inputs, *cells], -1).expand(centre.shape[0], -1, -1)
         hidden = self.trunk(torch.cat([known, centre], -1))
-        shift, stretch = self.head(hidden).split(self.latent_dim, -1)
+        by_set = self.head(hidden).unflatten(-1, (self.n_corrections, -1)).transpose(1, 2)
+        shift, stretch = by_set.split(self.latent_dim, -1)
         log_q = base.log_q_sets[:, 0] + self.set_head(hidden).transpose(1, 2)
-        bound = _LARGEST_LOG_STRETCH
+        bound = _LARGEST_LOG_STRETCH if self.exact else _LARGEST_LOG_STRETCH_OF_PRIOR
         return base._replace(
             log_q_sets=log_q.log_softmax(1)[:, None],
-            mean=base.mean + shift[:, None],
-            log_stretch=bound * torch.tanh(stretch / bound)[:, None],
+            mean=base.mean + shift,
+            log_stretch=bound * torch.tanh(stretch / bound),
         )
 
     def _base(
@@ -170,6 +184,8 @@ class Encoder(nn.Module):
         centre = torch.einsum("esu,esl->el", log_rho.exp(), prior.mean)
         centre = centre[:, None].expand(-1, n_rows, -1)
         sets = prior.components()
+        if not self.exact:
+            return _prior_of_rows(sets, log_rho, n_rows), centre
         gaussian = all(block.family == Family.GAUSSIAN for block in self.layout.blocks)
         bends = decoder.trunk is not None and self.latent_dim <= SMOOTHED_DIM
         if not gaussian or (bends and self.n_sets > 1):
@@ -250,6 +266,24 @@ class Encoder(nn.Module):
             share = 1 / (1 + information * excess)
             information, target = information * share, target * share
         return information, target
+
+
+def _prior_of_rows(sets: GaussianSets, log_rho: Tensor, n_rows: int) -> Posterior:
+    """Posterior of rows about which nothing is known."""
+    members, n_sets, latent = sets.mean.shape
+    nothing = _Evidence(
+        sets.mean.new_zeros(latent, latent, members, 1), sets.mean.new_zeros(latent, members, 1)
+    )
+    one = _combine(nothing, sets, log_rho)
+    wide = (members, n_sets, n_rows)
+    return Posterior(
+        log_q_sets=one.log_q_sets.expand(-1, -1, -1, n_rows),
+        mean=one.mean.expand(*wide, latent),
+        root=one.root.expand(*wide, latent, latent),
+        log_det_precision=one.log_det_precision.expand(wide),
+        lower=one.lower.expand(*wide, latent, latent),
+        log_stretch=None,
+    )
 
 
 def _pool_sets(sets: GaussianSets, share: Tensor) -> GaussianSets:

@@ -134,7 +134,15 @@ class PatternSetMixtureVAE(nn.Module):
             **size,
             **net,
         )
-        self.encoder = Encoder(n_members, spec.n_sets, layout=layout, **size, **net)
+        self.encoder = Encoder(
+            n_members,
+            spec.n_sets,
+            layout=layout,
+            exact=config.encoder == "exact",
+            reads_cells=config.encoder == "exact" or spec.missingness != "ignorable",
+            **size,
+            **net,
+        )
         self.missingness = self._missingness()
         pi = torch.tensor([spec.pi[column] for column in layout.columns], dtype=torch.float32)
         self.register_buffer("pi", pi, persistent=False)

@@ -1,0 +1,1 @@
+"""Methods that are no configurations of the model."""
