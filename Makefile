@@ -12,13 +12,15 @@ PIP := -m pip install --quiet --quiet --disable-pip-version-check $(PIP_OPTIONS)
 INSTALL := $(BIN)/python $(PIP) --constraint constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-pool test-r test-gpu test-statistical coverage lint docs clean
+.PHONY: help demo test test-pool test-r test-ray test-engines test-gpu test-statistical coverage lint docs clean
 
 help:
 	@echo "make demo              impute a real table, pool a regression, draw demo.png"
 	@echo "make test              run the tests"
 	@echo "make test-pool         tests without torch, on pandas $(OLDEST_PANDAS), with every pooling extra"
 	@echo "make test-r            tests that run R and mice"
+	@echo "make test-ray          tests on a local cluster of Ray, which is installed for them"
+	@echo "make test-engines      recipes for Spark (needs Java) and Dask, likewise"
 	@echo "make test-gpu          tests that need an accelerator"
 	@echo "make test-statistical  tests of operating characteristics"
 	@echo "make coverage          run the tests and tell which lines they reach"
@@ -34,6 +36,15 @@ test: $(VENV)/test
 
 test-r: $(VENV)/test
 	$(BIN)/python -m pytest -m r
+
+# The engines are large, and no part of what CI installs: without them these tests are skipped.
+test-ray: $(VENV)/test
+	$(INSTALL) "ray[data]>=2.30"
+	$(BIN)/python -m pytest tests/integration/test_ray.py
+
+test-engines: $(VENV)/test
+	$(INSTALL) dask pyspark
+	$(BIN)/python -m pytest tests/integration/test_engine_recipes.py
 
 test-gpu: $(VENV)/test
 	$(BIN)/python -m pytest -m gpu

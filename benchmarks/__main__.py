@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import accuracy, coverage, pattern_sets, scale, speed, steps, tables
+from benchmarks import (
+    accuracy,
+    coverage,
+    parquet,
+    pattern_sets,
+    scale,
+    speed,
+    steps,
+    tables,
+)
 
 _PROTOCOLS = {
     "accuracy": accuracy.main,
     "coverage": coverage.main,
+    "parquet": parquet.main,
     "pattern-sets": pattern_sets.main,
     "scale": scale.main,
     "speed": speed.main,

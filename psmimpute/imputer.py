@@ -34,9 +34,11 @@ from psmimpute.imputed.multiply_imputed import ImputationInfo, MultiplyImputed
 from psmimpute.inference.checkpoint import pack_model, read_file, unpack_model, write_file
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.device import choose_device
-from psmimpute.inference.fitted import FittedModel, fingerprint, fit_model
+from psmimpute.inference.fitted import FittedModel, Training, fingerprint, fit_model
 from psmimpute.inference.means import Expectations, Inverse, MeanEstimator
+from psmimpute.inference.members_ray import RayTraining
 from psmimpute.inference.progress import Progress
+from psmimpute.inference.structure import train_members
 from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.rows import store_rows
 from psmimpute.saving import describe_options, read_options
@@ -67,6 +69,7 @@ Kinds = Mapping[Any, ColumnKind | str]
 Bounds = Mapping[Any, tuple[float | None, float | None]]
 Derived = Mapping[Any, str | Recipe]
 Conditions = Mapping[Any, Condition]
+Engine = Literal["local", "ray"]
 
 
 class PSMImputer:
@@ -340,7 +343,8 @@ class PSMImputer:
             The file.
         device : str, default "auto"
             Where the model is to live, whichever device it was fitted on. Draws on another kind
-            of device agree up to single-precision rounding.
+            of device agree up to single-precision rounding, but for the few levels whose uniform
+            number lies that close to a bound.
 
         Returns
         -------
@@ -401,6 +405,8 @@ class PSMImputer:
         try:
             loaded = cls().set_params(**read_options(learned["options"]))
             loaded._check_options()
+            if loaded.device.partition(":")[0] not in ("auto", fitted.device.type):
+                loaded.device = device  # that of the fit need not be here
             seed = learned["seed"]
             _check_whole("seed", seed, 0, 2**64 - 1)
             features = [from_json(name) for name in learned["features"]]
@@ -429,6 +435,8 @@ class PSMImputer:
         sample_rows: int = 100_000,
         row_key: Hashable | None = None,
         filesystem: object = None,
+        engine: Engine = "local",
+        workers: int | None = None,
     ) -> Self:
         """Learn the model of a table.
 
@@ -447,6 +455,11 @@ class PSMImputer:
             Column of Parquet that identifies a row; by default its position.
         filesystem : object, optional
             Of pyarrow or fsspec, for Parquet.
+        engine : {"local", "ray"}, default "local"
+            Where the members are trained, once their structure is chosen here: on this machine,
+            or as tasks of Ray. A member is the same up to rounding, whichever task trains it.
+        workers : int, optional
+            Tasks of Ray; by default as many as its cluster has processors, or GPUs.
 
         Returns
         -------
@@ -475,8 +488,9 @@ class PSMImputer:
             drawn = secrets.randbits(32) if self.seed is None else int(self.seed)
             source = ParquetSource(df, filesystem)
             df = sample_from(source, sample_rows, seed=drawn, row_key=row_key)
+        train = _training_of(engine, workers)
         with remembered():
-            return self._learn(df, self._infer_schema(df))
+            return self._learn(df, self._infer_schema(df), train)
 
     def _infer_schema(self, df: pd.DataFrame) -> TableSchema:
         return schema_with_derived(
@@ -488,20 +502,24 @@ class PSMImputer:
         applicability = Applicability.of(self.applicable_if)
         return encode_rows(self.schema_, df, unseen=unseen, applicability=applicability)
 
-    def _learn(self, df: pd.DataFrame, schema: TableSchema) -> Self:
+    def _learn(
+        self, df: pd.DataFrame, schema: TableSchema, train: Training = train_members
+    ) -> Self:
         self.schema_: TableSchema = schema
         self.seed_: int = secrets.randbits(32) if self.seed is None else int(self.seed)
         with remembered() as told:
             read_derived(self.derived, df)
             table = self._encode(df)
-            self.fitted_: FittedModel = self._fit_table(table)
+            self.fitted_: FittedModel = self._fit_table(table, train=train)
             self.warnings_: tuple[str, ...] = tuple(told)
         self.n_sets_: int = self.fitted_.spec.n_sets
         self.n_features_in_: int = df.shape[1]
         self.feature_names_in_: npt.NDArray[Any] = np.asarray(df.columns, dtype=object)
         return self
 
-    def _fit_table(self, table: EncodedTable, n_members: int | None = None) -> FittedModel:
+    def _fit_table(
+        self, table: EncodedTable, n_members: int | None = None, train: Training = train_members
+    ) -> FittedModel:
         schema = self.schema_
         members = n_members or (self.m if self.members is None else self.members)
         return fit_model(
@@ -522,6 +540,7 @@ class PSMImputer:
             seed=self.seed_,
             device=self.device,
             progress=Progress(self.progress),
+            train=train,
         )
 
     def _check_options(self) -> None:
@@ -1004,6 +1023,14 @@ def _copies(
 
 def _in_words(value: object) -> str:
     return "by a function" if callable(value) else str(value)
+
+
+def _training_of(engine: Engine, workers: int | None) -> Training:
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"engine must be 'local' or 'ray', got {engine!r}")
+    if workers is not None:
+        _check_whole("workers", workers, 1, 2**31)
+    return train_members if engine == "local" else RayTraining(workers)
 
 
 def _check_m(m: int) -> None:

@@ -93,6 +93,23 @@ def imputed_positions(schema: pa.Schema, declared: Declared) -> tuple[int, ...]:
     return tuple(place for place, name in enumerate(names) if name in wanted)
 
 
+def added_positions(schema: pa.Schema, declared: Declared) -> tuple[int, ...]:
+    """Return the positions in the files of the derived columns that the source lacks.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Of the source's files.
+    declared : Declared
+
+    Returns
+    -------
+    tuple of int
+    """
+    at = added_at(schema)
+    return tuple(range(at, at + len(declared.added([*schema.names]))))
+
+
 class UnitWorker:
     """Imputes pieces of a data set; loads the model once.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import version
 from os import PathLike
-from typing import Any, Literal
+from typing import Any
 
 from psmimpute.assembly import Unseen
 from psmimpute.exceptions import (
@@ -19,21 +19,28 @@ from psmimpute.exceptions import (
 )
 from psmimpute.imputed.multiply_imputed import MultiplyImputed
 from psmimpute.imputed.stored import read_imputed
-from psmimpute.imputer import PSMImputer
+from psmimpute.imputer import Engine, PSMImputer
 from psmimpute.inference.progress import Progress
-from psmimpute.pieces import Job, UnitWorker, declared_by, imputed_positions
+from psmimpute.pieces import (
+    Job,
+    UnitWorker,
+    added_positions,
+    declared_by,
+    imputed_positions,
+)
 from psmimpute.storage.bounded_json import dump_object, parse_object
 from psmimpute.storage.files import Folder
 from psmimpute.storage.manifest import NAME as MANIFEST
 from psmimpute.storage.manifest import Manifest
 from psmimpute.storage.source import ParquetSource, Source
+from psmimpute.storage.unique_keys import check_unique
 from psmimpute.storage.writing import JOB, Layout, record_name
 
 _MODEL, _REQUEST = "_model.psm", f"{JOB}/request.json"
+_CHECKED = f"{JOB}/row-keys-checked"
 _MOST_MODEL_BYTES, _MOST_RECORD_BYTES = 8 * 2**30, 2**26
 
 Model = PSMImputer | str | PathLike[str]
-Engine = Literal["local", "ray"]
 
 
 def impute_parquet(
@@ -78,14 +85,14 @@ def impute_parquet(
     batch_rows : int, default 65536
         Rows that are encoded and drawn at once: memory, not the result.
     row_key : hashable, optional
-        Column that identifies a row, for draws that do not depend on where it is stored;
-        checked for repeated values within each batch. By default a row's key is its position,
-        files in the order of their sorted paths.
+        Column that identifies a row, for draws that do not depend on where it is stored; it is
+        read once beforehand, and a value that is there twice is refused. By default a row's
+        key is its position, files in the order of their sorted paths.
     layout : {"long", "cells"}, default "long"
         The data and m completed tables, in hive partitions ``.imp``; or the data once, and
         tables of the imputed cells.
     engine : {"local", "ray"}, default "local"
-        This machine, or actors of Ray Data.
+        This machine, or actors of Ray Data; Ray also trains the members where no model is given.
     workers : int, optional
         Processes, or actors. By default one; it is this process if the engine is local.
     resume : bool, default True
@@ -140,7 +147,7 @@ def impute_parquet(
         return read_imputed(target, filesystem=there)
     shown = Progress(progress)
     if given is None:
-        given = _fitted(folder, data, m, row_key, progress)
+        given = _fitted(folder, data, m, row_key, progress, engine, workers)
     device = str(model.fitted_.device) if isinstance(model, PSMImputer) else "auto"
     imputer = PSMImputer.from_bytes(given, device=device)
     if not folder.exists(_MODEL):
@@ -150,6 +157,9 @@ def impute_parquet(
         given, data.dataset, folder, int(m), used, batch_rows, row_key, layout, unseen, device
     )
     _check_columns(data, imputer, row_key)
+    if row_key is not None and not folder.exists(_CHECKED):
+        check_unique(data, str(row_key))
+        folder.write(_CHECKED, b"")
     left = [u for u in data.units if not folder.exists(record_name(u.number))]
     with shown.stage("imputing rows", total=sum(unit.n_rows for unit in left)) as on_rows:
         _run(job, [unit.number for unit in left], engine, workers, on_rows)
@@ -216,7 +226,13 @@ def _remove(folder: Folder) -> None:
 
 
 def _fitted(
-    folder: Folder, data: ParquetSource, m: int, row_key: Hashable | None, progress: bool | None
+    folder: Folder,
+    data: ParquetSource,
+    m: int,
+    row_key: Hashable | None,
+    progress: bool | None,
+    engine: Engine,
+    workers: int | None,
 ) -> bytes:
     if folder.exists(_MODEL):
         return folder.read(_MODEL, most_bytes=_MOST_MODEL_BYTES)
@@ -226,7 +242,12 @@ def _fitted(
     seed = secrets.randbits(32) if seed is None else seed
     exclude = [] if row_key is None else [row_key]
     imputer = PSMImputer(m, seed=seed, exclude=exclude, progress=progress)
-    imputer.fit(data.dataset, row_key=row_key)
+    imputer.fit(
+        data.dataset,
+        row_key=row_key,
+        engine=engine,
+        workers=workers if engine == "ray" else None,
+    )
     model = imputer.to_bytes()
     folder.write(_MODEL, model)
     return model
@@ -300,7 +321,7 @@ def _finish(
     ]
     if [part["n_rows"] for part in parts] != [unit.n_rows for unit in data.units]:
         raise StorageError(f"{folder} does not hold the rows of {data.name}: start anew")
-    fitted = imputer.fitted_
+    fitted, declared = imputer.fitted_, declared_by(imputer)
     Manifest(
         layout=job.layout,
         m=job.m,
@@ -319,7 +340,8 @@ def _finish(
             "declared": imputer.declared(),
         },
         parts=parts,
-        imputed=[*imputed_positions(data.file_schema, declared_by(imputer))],
+        imputed=[*imputed_positions(data.file_schema, declared)],
         request=request,
+        added=[*added_positions(data.file_schema, declared)],
     ).write(folder)
     folder.delete(JOB)

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from psmimpute.exceptions import ConfigError, PSMError
+from psmimpute.inference.members_ray import NEEDS_RAY, import_ray
 from psmimpute.pieces import Job, UnitWorker
 
 _SCHEMA = pa.schema([("number", pa.int64()), ("n_rows", pa.int64()), ("error", pa.string())])
@@ -65,15 +66,13 @@ def run_on_ray(
     PSMError
         If a piece cannot be imputed; other pieces are kept.
     """
-    try:
-        import ray  # noqa: PLC0415 (an extra)
-        from ray.data import ActorPoolStrategy  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError(
-            "engine='ray' needs Ray Data: pip install 'psmimpute[ray]', or use engine='local'"
-        ) from error
     if not numbers:
         return
+    ray = import_ray()
+    try:
+        from ray.data import ActorPoolStrategy  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise ConfigError(NEEDS_RAY) from error
     size = {"size": workers} if workers else {"min_size": 1, "max_size": len(numbers)}
     gpus = 1 if job.device == "cuda" else 0
     # One block for each piece, put rather than computed: the actors may hold every processor.

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pandas.api.types import infer_dtype
 
 from psmimpute.exceptions import CorruptFileError
 from psmimpute.imputed.derived import DerivedColumns
@@ -101,12 +102,16 @@ class StoredImputed(MultiplyImputed):
 
     def _frame_on_disk(self, k: int) -> pd.DataFrame:
         frame: pd.DataFrame = _one_dictionary(self._read(imputation_folder(k))).to_pandas()
-        for name in self._with_gaps(0) if k else ():
+        for name in self._with_gaps(0) - self._added(frame) if k else ():
             # Whole numbers and truth values come back in the dtypes that the data's gaps need.
             dtype = frame[name].dtype if name in frame else None
             if isinstance(dtype, np.dtype) and dtype.kind in "iub":
                 frame[name] = frame[name].astype("object" if dtype.kind == "b" else "float64")
         return frame
+
+    def _added(self, frame: pd.DataFrame) -> set[str]:
+        """Columns that were computed, and had no dtype of their own before."""
+        return {str(frame.columns[j]) for j in self._manifest.added}
 
     def _with_gaps(self, k: int) -> set[str]:
         """Columns of a table with missing cells, by the statistics in its files."""
@@ -192,7 +197,11 @@ class StoredImputed(MultiplyImputed):
     def _frame(self, k: int, *, pattern_set: bool = False) -> pd.DataFrame:
         on_disk = k > 0 and self._manifest.layout == "long" and "_values" not in self.__dict__
         if not on_disk or self._derived.names:
-            return super()._frame(k, pattern_set=pattern_set)
+            frame = super()._frame(k, pattern_set=pattern_set)
+            for name in self._added(frame) if k else ():
+                if infer_dtype(frame[name], skipna=False) == "boolean":
+                    frame[name] = frame[name].astype(bool)
+            return frame
         frame = self._frame_on_disk(k)
         if pattern_set:
             frame["pattern_set"] = self._known_sets().drawn(k, frame.index)

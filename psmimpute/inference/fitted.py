@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -25,6 +25,8 @@ from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore, store_rows
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.telling import warn
+
+Training = Callable[..., Trained]
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def fit_model(
     device: str,
     progress: Progress,
     selection_effects: tuple[tuple[int, tuple[float, ...]], ...] = (),
+    train: Training = train_members,
 ) -> FittedModel:
     """Fit the model to an encoded table: the common fit, then the members.
 
@@ -144,6 +147,8 @@ def fit_model(
     progress : Progress
     selection_effects : tuple of (int, tuple of float)
         Given effects of self-masking; see :class:`psmimpute.model.psm_vae.ModelSpec`.
+    train : callable
+        What trains the members, as :func:`psmimpute.inference.structure.train_members` does.
 
     Returns
     -------
@@ -172,7 +177,7 @@ def fit_model(
         common = CommonFit(spec, store, fit=fit, seed=seed, on_step=lambda _: on_step(1))
         structure = common.choose(sets=n_sets)
     numbers = range(n_members)
-    trained = _train(structure, store, numbers, fit=fit, seed=seed, progress=progress)
+    trained = _train(structure, store, numbers, fit=fit, seed=seed, progress=progress, train=train)
     told = _warn_of_convergence(trained)
     history = _records(trained, numbers)
     return FittedModel(
@@ -254,10 +259,11 @@ def _train(
     fit: FitConfig,
     seed: int,
     progress: Progress,
+    train: Training = train_members,
 ) -> Trained:
     resamples = resample_rows(store.n_rows, members=numbers, seed=seed, resample=fit.resample)
     with _interruptible(), progress.stage(f"training {len(numbers)} members") as on_step:
-        return train_members(
+        return train(
             structure,
             store,
             resamples,

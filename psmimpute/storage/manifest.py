@@ -36,6 +36,8 @@ class Manifest:
         Positions of the columns that may have imputed cells.
     request : dict
         What was asked for, by which a job is known again.
+    added : list of int
+        Positions of the columns that were computed, and are not in the source.
     """
 
     layout: str
@@ -46,6 +48,7 @@ class Manifest:
     parts: list[dict[str, Any]]
     imputed: list[int]
     request: dict[str, Any] = field(default_factory=dict)
+    added: list[int] = field(default_factory=list)
 
     def write(self, folder: Folder) -> None:
         """Write the manifest: from then on the data set is complete."""
@@ -88,7 +91,7 @@ class Manifest:
     def _check(self) -> None:
         kinds = {
             "layout": str, "m": int, "member_of": list, "schema": dict, "info": dict,
-            "parts": list, "imputed": list, "request": dict,
+            "parts": list, "imputed": list, "request": dict, "added": list,
         }  # fmt: skip
         for name, kind in kinds.items():
             if type(getattr(self, name)) is not kind:

@@ -16,7 +16,7 @@ from psmimpute.exceptions import SchemaError
 from psmimpute.random import Purpose, row_words
 from psmimpute.storage.files import storage_errors
 from psmimpute.storage.source import ParquetSource
-from psmimpute.table.row_keys import row_keys
+from psmimpute.storage.unique_keys import keys_of
 
 # Beyond so many distinct labels, or with another one in half of the rows, a column is an
 # identifier, and its labels need no witnesses.
@@ -99,10 +99,8 @@ def _with_position(table: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Tabl
 def _scores(
     table: pa.Table, first: int, seed: int, row_key: Hashable | None
 ) -> npt.NDArray[np.uint64]:
-    names = [] if row_key is None else [row_key]
-    df = table.select(names).to_pandas(ignore_metadata=True)
-    df.index = pd.RangeIndex(first, first + table.num_rows)
-    return row_words(seed, rows=row_keys(df, row_key, first=first), purpose=Purpose.SAMPLE)
+    keys = keys_of(table, first, None if row_key is None else str(row_key))
+    return row_words(seed, rows=keys, purpose=Purpose.SAMPLE)
 
 
 def _threshold(source: ParquetSource, n: int, seed: int, row_key: Hashable | None) -> np.uint64:

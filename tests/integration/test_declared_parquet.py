@@ -94,6 +94,7 @@ def test_parquet_holds_what_memory_holds(table, imputer, imp, source, tmp_path, 
     whole = imp.materialized()
     for k in range(1, 4):
         alike(stored.complete(k), imp.complete(k))
+        assert stored.complete(k)["heavy"].dtype == imp.complete(k)["heavy"].dtype == bool
     kept = filled(whole) if layout == "long" else whole.where.to_numpy()
     assert_array_equal(stored.where, kept)
     for position, cells in whole.values.items():
@@ -103,6 +104,7 @@ def test_parquet_holds_what_memory_holds(table, imputer, imp, source, tmp_path, 
         assert found[~pd.isna(cells)].tolist() == cells[~pd.isna(cells)].tolist()
     for k in range(1, 4):  # from the values now
         alike(stored.complete(k), imp.complete(k))
+        assert stored.complete(k)["heavy"].dtype == bool
     assert stored.info.declared["Applicable if"] == "births: sex == 'f'; care: births > 0"
     again = psm.read_imputed(target)
     completed = again.complete(2)

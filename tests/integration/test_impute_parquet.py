@@ -35,6 +35,7 @@ from psmimpute.storage.source import ParquetSource
 
 pytestmark = pytest.mark.filterwarnings("ignore::psmimpute.exceptions.PSMWarning")
 N = 700
+KILLS = int(os.environ.get("PSMIMPUTE_KILLS", "5"))  # of each layout: 10 for twenty in all
 FAST = {"seed": 1, "n_sets": 2, "model": ModelConfig(hidden_dim=4)}
 FAST["fit"] = FitConfig(max_steps=4, n_draw_samples=4)
 
@@ -225,6 +226,17 @@ def test_unseen_levels_by_policy(table, imputer, tmp_path):
         assert imp.where["k"][5]
 
 
+def test_a_row_key_that_two_files_share_is_refused_before_anything_is_drawn(
+    table, imputer, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    for i in range(2):
+        table.iloc[:50].to_parquet(tmp_path / "in" / f"{i}.parquet", index=False)
+    with pytest.raises(SchemaError, match="rows 0 and 50: 'r0' is there twice"):
+        psm.impute_parquet(tmp_path / "in", tmp_path / "out", 2, model=imputer, row_key="id")
+    assert not list((tmp_path / "out").glob("_job/part-*"))
+
+
 def test_a_finished_job_is_not_done_again_and_another_is_refused(imputer, one_file, tmp_path):
     out = tmp_path / "out"
     psm.impute_parquet(one_file, out, m=2, model=imputer)
@@ -348,7 +360,7 @@ def test_a_full_disk_leaves_what_is_complete_and_no_temporary_file(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, to start children quickly")
 @pytest.mark.parametrize("layout", ["long", "cells"])
 def test_a_job_killed_at_random_moments_ends_with_the_same_bytes(imputer, table, tmp_path, layout):
-    """Five kills -9 of each layout; the driver is a process of its own, without threads."""
+    """Kills -9; the driver is a process of its own, without threads."""
     source, model = tmp_path / "in", imputer.save(tmp_path / "model.psm")
     source.mkdir()
     for i in range(12):
@@ -358,7 +370,7 @@ def test_a_job_killed_at_random_moments_ends_with_the_same_bytes(imputer, table,
     done = subprocess.run(driver, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     killed, runs = map(int, done.stdout.split())
-    assert killed == 5
+    assert killed == KILLS
     assert runs > killed
     expected = contents(tmp_path / "undisturbed")
     found = [contents(path) for path in sorted(tmp_path.glob("job-*"))]
@@ -381,7 +393,7 @@ def drive(source, folder, model, layout):
     run(folder / "undisturbed")
     usual = time.monotonic() - start
     rng, killed, runs, job = np.random.default_rng(0), 0, 0, 0
-    while killed < 5 or not _is_done(folder / f"job-{job}"):
+    while killed < KILLS or not _is_done(folder / f"job-{job}"):
         job += _is_done(folder / f"job-{job}")
         runs += 1
         child = os.fork()
@@ -390,7 +402,7 @@ def drive(source, folder, model, layout):
                 run(folder / f"job-{job}")
             finally:
                 os._exit(0)
-        if killed < 5:
+        if killed < KILLS:
             time.sleep(rng.uniform(0.05, 0.7) * usual)
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)

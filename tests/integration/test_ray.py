@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.filterwarnings("ignore"),
 ]
+N_PIECES, PIECE_ROWS = 16, 500
+FAST = {"seed": 1, "n_sets": 1, "model": ModelConfig(hidden_dim=0), "fit": FitConfig(max_steps=5)}
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +35,25 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory):
-    """Source folder of eight files, and an imputer."""
+def table():
     rng = np.random.default_rng(0)
-    hidden = rng.normal(size=(1600, 1))
-    df = pd.DataFrame(hidden + rng.normal(size=(1600, 4)), columns=list("abcd"))
-    df = df.mask(rng.random(df.shape) < 0.2)
+    n = N_PIECES * PIECE_ROWS
+    hidden = rng.normal(size=(n, 1))
+    df = pd.DataFrame(hidden + rng.normal(size=(n, 4)), columns=list("abcd"))
+    return df.mask(rng.random(df.shape) < 0.2)
+
+
+@pytest.fixture(scope="module")
+def job(table, tmp_path_factory):
+    """Source folder of many files, an imputer, and what the local engine makes of them."""
     source = tmp_path_factory.mktemp("source")
-    for i in range(8):
-        df.iloc[200 * i : 200 * (i + 1)].to_parquet(source / f"{i}.parquet", index=False)
-    fit = FitConfig(max_steps=5)
-    imputer = psm.PSMImputer(2, seed=1, n_sets=1, model=ModelConfig(hidden_dim=0), fit=fit)
-    return source, imputer.fit(df)
+    for i in range(N_PIECES):
+        part = table.iloc[PIECE_ROWS * i : PIECE_ROWS * (i + 1)]
+        part.to_parquet(source / f"{i:02d}.parquet", index=False)
+    imputer = psm.PSMImputer(2, **FAST).fit(table.iloc[:1000])
+    local = tmp_path_factory.mktemp("local") / "imputed"
+    psm.impute_parquet(source, local, m=2, model=imputer)
+    return source, imputer, _contents(local)
 
 
 def _contents(folder):
@@ -52,40 +62,52 @@ def _contents(folder):
 
 
 def test_ray_writes_the_bytes_of_the_local_engine(cluster, job, tmp_path):
-    source, imputer = job
-    psm.impute_parquet(source, tmp_path / "local", m=2, model=imputer)
+    source, imputer, expected = job
     psm.impute_parquet(source, tmp_path / "ray", m=2, model=imputer, engine="ray", workers=2)
-    assert _contents(tmp_path / "ray") == _contents(tmp_path / "local")
+    assert _contents(tmp_path / "ray") == expected
 
 
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
 def test_a_killed_worker_is_replaced(cluster, job, tmp_path):
-    source, imputer = job
-    psm.impute_parquet(source, tmp_path / "local", m=2, model=imputer)
-    killed = []
+    source, imputer, expected = job
+    killed, done = [], threading.Event()
 
     def kill_one():
-        from ray.util.state import list_actors
-
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not killed:
-            if list((tmp_path / "ray").glob("_job/part-*.json")):
-                alive = [a for a in list_actors(filters=[("state", "=", "ALIVE")]) if a.pid]
-                workers = [a.pid for a in alive if "MapWorker" in a.class_name]
-                if workers:
-                    os.kill(workers[0], signal.SIGKILL)
-                    killed.append(workers[0])
-            time.sleep(0.01)
+        records = tmp_path / "ray" / "_job"
+        while not done.is_set() and not killed:
+            # Midway: some pieces are there, others are not.
+            if 1 <= len(list(records.glob("part-*.json"))) < N_PIECES - 4:
+                for pid in _map_workers()[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+            time.sleep(0.005)
 
     thread = threading.Thread(target=kill_one)
     thread.start()
-    psm.impute_parquet(source, tmp_path / "ray", m=2, model=imputer, engine="ray", workers=2)
-    thread.join()
+    try:
+        psm.impute_parquet(source, tmp_path / "ray", m=2, model=imputer, engine="ray", workers=2)
+    finally:
+        done.set()
+        thread.join()
     assert killed
-    assert _contents(tmp_path / "ray") == _contents(tmp_path / "local")
+    assert _contents(tmp_path / "ray") == expected
+
+
+def _map_workers():
+    """Processes of Ray that are at work on a batch: each says so in place of its command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            title = path.read_bytes()
+        except OSError:  # gone in the meantime
+            continue
+        if title.startswith(b"ray::MapWorker"):
+            found.append(int(path.parent.name))
+    return sorted(found)
 
 
 def test_bad_data_are_an_error_on_ray_too(cluster, job, tmp_path):
-    source, imputer = job
+    source, imputer, _ = job
     df = pd.read_parquet(source)
     df["a"] = "text"
     df.to_parquet(tmp_path / "bad.parquet")
@@ -93,3 +115,27 @@ def test_bad_data_are_an_error_on_ray_too(cluster, job, tmp_path):
         psm.impute_parquet(
             tmp_path / "bad.parquet", tmp_path / "out", m=2, model=imputer, engine="ray"
         )
+
+
+@pytest.mark.parametrize("n_sets", [1, 2])
+def test_members_trained_by_tasks_are_those_trained_here(cluster, table, n_sets):
+    df = table.iloc[:300]
+    options = FAST | {"n_sets": n_sets, "model": ModelConfig(hidden_dim=4)}
+    local = psm.PSMImputer(5, **options).fit(df)
+    spread = psm.PSMImputer(5, **options).fit(df, engine="ray", workers=2)
+    ours, theirs = (dict(each.fitted_.model.named_parameters()) for each in (local, spread))
+    for name, parameter in ours.items():
+        np.testing.assert_allclose(theirs[name], parameter, rtol=1e-4, atol=1e-5, err_msg=name)
+    assert len(spread.fitted_.history) == len(local.fitted_.history)
+    np.testing.assert_array_equal(spread.fitted_.alignment, local.fitted_.alignment)
+    here, there = (each.impute(df, 5).complete(5) for each in (local, spread))
+    np.testing.assert_allclose(there, here, rtol=1e-2, atol=1e-2)
+
+
+def test_a_model_is_fitted_on_ray_where_none_is_given(cluster, table, tmp_path):
+    table.iloc[:60].to_parquet(tmp_path / "few.parquet")
+    imp = psm.impute_parquet(
+        tmp_path / "few.parquet", tmp_path / "out", m=4, seed=3, engine="ray", workers=2
+    )
+    assert imp.info.members == 4
+    assert not imp.complete(4).isna().any(axis=None)

@@ -137,6 +137,35 @@ def test_what_cannot_be_read_says_so(fitted, tmp_path):
         PSMImputer.from_bytes(fitted.to_bytes(), device="cuda:77")
 
 
+def test_the_device_of_the_fit_is_not_that_of_the_loaded_model(tiny):
+    """The file holds tensors without a device; what it says of one is for the reader."""
+    imputer, df = tiny
+
+    def from_elsewhere(state):
+        state["trained_on"] = "cuda:3"
+        state["imputer"]["options"]["device"] = "cuda:3"
+
+    loaded = PSMImputer.from_bytes(_forge(imputer.to_bytes(), from_elsewhere), device="cpu")
+    assert loaded.fitted_.device == torch.device("cpu")
+    assert {p.device.type for p in loaded.fitted_.model.parameters()} == {"cpu"}
+    assert {b.device.type for b in loaded.fitted_.model.buffers()} == {"cpu"}
+    _same(loaded.impute(df), imputer.impute(df))
+    assert loaded.device == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_model_fitted_on_a_gpu_imputes_alike_on_the_cpu(table):
+    options = {"model": ModelConfig(hidden_dim=4), "n_sets": 2, **FAST}
+    on_gpu = PSMImputer(2, device="cuda", **options).fit(table)
+    on_cpu = PSMImputer.from_bytes(on_gpu.to_bytes(), device="cpu")
+    there, here = on_gpu.impute(table), on_cpu.impute(table)
+    for k in (1, 2):
+        a, b = there.complete(k), here.complete(k)
+        np.testing.assert_allclose(a["x"], b["x"], rtol=1e-3, atol=1e-3)
+        assert (a["city"].astype(str) == b["city"].astype(str)).mean() > 0.98
+
+
 @pytest.mark.parametrize("seed", range(200))
 def test_damaged_files_are_refused_or_harmless(tiny, seed):
     """Bytes changed, cut out, repeated or cut off, at random places of the file."""
