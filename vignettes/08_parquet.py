@@ -11,7 +11,10 @@ piece. A job that is killed goes on where it stopped, and its result is the same
 # --------
 # Three files in a temporary folder, with the growth of Dutch boys in place of something large.
 import importlib.util
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import statsmodels.formula.api as smf
@@ -51,20 +54,28 @@ imp.pool("hgt ~ age + wgt", model=smf.ols).to_frame()[["estimate", "std_error"]]
 # %%
 # Interrupt, and resume
 # ---------------------
-# A manifest is written last. Without it, and without one of the pieces, the folder looks as after
-# a power cut.
-before = {path: path.read_bytes() for path in folder.glob("imputed/**/*.parquet")}
-(folder / "imputed" / "_psmimpute.json").unlink()
-next(iter(before)).unlink()
-try:
-    psm.read_imputed(folder / "imputed")
-except psm.exceptions.StorageError as error:
-    print(error)
+# A process does the same job and is killed as soon as it has written something.
+call = """
+import sys, psmimpute as psm
+psm.impute_parquet(sys.argv[1], sys.argv[2], m=2, model=sys.argv[3], row_key="id", progress=False)
+"""
+cut = folder / "cut"
+child = subprocess.Popen([sys.executable, "-c", call, folder / "lake", cut, model])
+while child.poll() is None and not list(cut.rglob("*.parquet")):
+    time.sleep(0.01)
+child.kill()
+child.wait()
+# A manifest is written last: without it nothing passes for a result.
+(cut / "_psmimpute.json").exists()
 
 # %%
-# The same call finishes the job:
-again = psm.impute_parquet(folder / "lake", folder / "imputed", m=2, model=model, row_key="id")
-{path.read_bytes() == content for path, content in before.items()}
+# The same call finishes the job, and the files are those of the undisturbed run, to the byte:
+again = psm.impute_parquet(folder / "lake", cut, m=2, model=model, row_key="id")
+whole = {path.relative_to(cut) for path in cut.rglob("*.parquet")}
+(
+    len(whole),
+    all((cut / name).read_bytes() == (folder / "imputed" / name).read_bytes() for name in whole),
+)
 
 # %%
 # The same row, the same draws
