@@ -19,6 +19,10 @@ from psmimpute.table.kinds import Family
 
 _MOST_ROWS = 20_000
 _LEAST_UNIQUENESS = 0.1
+# Where z has as many dimensions as a row has numbers, correlations cannot tell how much of the
+# variance is noise. A start with little of it lets networks see the columns themselves: noise in
+# a column shrinks its interactions, and leaves slowly in training.
+_UNIQUENESS_OF_FULL_RANK = 0.05
 _LOGISTIC_SD = math.pi / math.sqrt(3)
 _JITTER = 0.02
 _N_LLOYD = 10
@@ -48,7 +52,10 @@ def start_from_moments(
     inputs, seen = rows.inputs[0].cpu().double(), _seen_outputs(rows.observed[0].cpu(), model)
     mean, sd = _moments(inputs, seen)
     scores = ((inputs - mean) / sd * seen).numpy()
-    loadings, uniqueness = _principal_factors(scores, seen.numpy(), model.spec.latent_dim)
+    layout, latent_dim = model.spec.layout, model.spec.latent_dim
+    gaussian = all(block.family == Family.GAUSSIAN for block in layout.blocks)
+    full = gaussian and latent_dim >= layout.n_outputs
+    loadings, uniqueness = _principal_factors(scores, seen.numpy(), latent_dim, full=full)
     _write(model, torch.from_numpy(loadings), torch.from_numpy(uniqueness), mean, sd)
     for e, generator in enumerate(generators):
         noise = torch.randn(model.decoder.loadings.shape[1:], generator=generator)
@@ -86,23 +93,27 @@ def _moments(inputs: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance.clamp_min(1e-4).sqrt()
 
 
-def _principal_factors(scores: Array, seen: Array, latent_dim: int) -> tuple[Array, Array]:
+def _principal_factors(
+    scores: Array, seen: Array, latent_dim: int, *, full: bool
+) -> tuple[Array, Array]:
     """Find loadings (latent, outputs) and uniquenesses of pairwise-complete correlations."""
     pairs = seen.T @ seen
     correlation = (scores.T @ scores) / np.maximum(pairs, 1.0)
     # Shrunk where few rows show both columns; a positive definite repair follows by eigenvalues.
     correlation *= pairs / (pairs + 5.0)
     np.fill_diagonal(correlation, 1.0)
-    uniqueness = np.full(correlation.shape[0], 0.5)
-    loadings = np.zeros((latent_dim, correlation.shape[0]))
-    for _ in range(20):
+    n_outputs = correlation.shape[0]
+    uniqueness = np.full(n_outputs, _UNIQUENESS_OF_FULL_RANK if full else 0.5)
+    loadings = np.zeros((latent_dim, n_outputs))
+    for _ in range(1 if full else 20):
         reduced = correlation - np.diag(uniqueness)
         values, vectors = np.linalg.eigh(reduced)
         top = np.argsort(values)[::-1][:latent_dim]
         root = np.sqrt(np.maximum(values[top], 0.0))
         loadings[:] = 0.0
         loadings[: top.size] = root[:, None] * vectors[:, top].T
-        uniqueness = np.clip(1.0 - (loadings**2).sum(0), _LEAST_UNIQUENESS, 1.0)
+        least = _UNIQUENESS_OF_FULL_RANK if full else _LEAST_UNIQUENESS
+        uniqueness = np.clip(1.0 - (loadings**2).sum(0), least, 1.0)
     return loadings, uniqueness
 
 
