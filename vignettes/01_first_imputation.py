@@ -39,7 +39,9 @@ boys.psm.flux().round(2)
 # Five imputations, each from its own refit of the model on a bootstrap sample of the boys. Twenty
 # are the default, and the number of pattern sets is chosen by default on rows held out; five, two
 # sets and the limit on training steps only keep the build of this page short.
-imp = boys.psm.impute(m=5, seed=1, n_sets=2, fit=psm.FitConfig(max_steps=60))
+imp = boys.psm.impute(
+    m=5, seed=1, n_sets=2, bounds={"tv": (1, 25)}, fit=psm.FitConfig(max_steps=60)
+)
 imp
 
 # %%

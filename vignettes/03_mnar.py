@@ -112,7 +112,9 @@ pd.DataFrame(rows).round(3)
 # in other ways too, and *that* can be learned, since it shows in what they do have.
 boys = psm.load_boys()
 boys = boys.loc[boys["age"] >= 8, ["age", "hgt", "wgt", "tv", "gen", "phb"]]
-sets = boys.psm.impute(m=5, seed=1, n_sets=2, fit=psm.FitConfig(max_steps=60))
+sets = boys.psm.impute(
+    m=5, seed=1, n_sets=2, bounds={"tv": (1, 25)}, fit=psm.FitConfig(max_steps=60)
+)
 sets.plot.pattern_sets()
 
 # %%

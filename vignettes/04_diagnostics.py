@@ -18,7 +18,12 @@ import psmimpute as psm
 
 boys = psm.load_boys()
 boys = boys[boys["age"] >= 8]
-options = {"seed": 1, "n_sets": 2, "fit": psm.FitConfig(max_steps=60)}
+options = {
+    "seed": 1,
+    "n_sets": 2,
+    "kinds": {"tv": "positive"},
+    "fit": psm.FitConfig(max_steps=60),
+}
 imp = boys.psm.impute(m=5, derived={"bmi": "wgt / (hgt / 100)**2"}, **options)
 
 # %%

@@ -16,7 +16,8 @@ import psmimpute as psm
 
 boys = psm.load_boys()
 boys = boys.loc[boys["age"] >= 8, ["age", "hgt", "wgt", "tv", "reg"]]
-options = {"m": 5, "seed": 1, "fit": psm.FitConfig(max_steps=60)}
+quick = {"m": 5, "seed": 1, "fit": psm.FitConfig(max_steps=60)}
+options = quick | {"kinds": {"tv": "positive"}}
 formula = {"analysis": "hgt ~ age + tv", "model": smf.ols, "term": "tv"}
 imp = boys.psm.impute(n_sets=2, **options)
 
@@ -70,7 +71,7 @@ scores[np.arange(3) >= last[:, None]] = np.nan
 trial = pd.DataFrame(scores, columns=visits)
 trial.insert(0, "arm", pd.Categorical(arm, ["placebo", "drug"]))
 
-tried = trial.psm.impute(n_sets=1, missingness="ignorable", **options)
+tried = trial.psm.impute(n_sets=1, missingness="ignorable", **quick)
 
 
 def effect(frame):
