@@ -72,6 +72,8 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/\d\d_",
     "abort_on_example_error": True,
     "show_memory": False,
+    "within_subsection_order": "FileNameSortKey",
+    "ignore_repr_types": r"matplotlib\.(axes|figure)",
     "doc_module": ("psmimpute",),
     "backreferences_dir": "generated/backreferences",
 }
