@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from benchmarks.machine import machine
 from benchmarks.masks import DATA, MECHANISMS, Deletion, delete, load
 from benchmarks.method import Array, Method
 from benchmarks.methods import OPTIONAL, methods
+from benchmarks.result_file import already, record
 from benchmarks.scores import crps, energy_distance, interval_coverage, rmse
 
 RESULTS = Path(__file__).parent / "results" / "tables.csv"
@@ -117,24 +116,6 @@ _COLUMNS = [
     "draws",
     "settings",
 ]
-
-
-def record(row: dict[str, Any], out: Path, columns: list[str]) -> None:
-    """Append a row to a result file, with what it was measured with."""
-    print({k: v for k, v in row.items() if k != "settings"}, flush=True)
-    out.parent.mkdir(exist_ok=True, parents=True)
-    whole = row | machine()
-    order = [*columns, *machine()]
-    pd.DataFrame([whole]).reindex(columns=order).to_csv(
-        out, mode="a", header=not out.exists(), index=False
-    )
-
-
-def already(out: Path, key: list[str]) -> set[tuple[Any, ...]]:
-    """Keys of the rows that a result file holds."""
-    if not out.exists():
-        return set()
-    return set(pd.read_csv(out)[key].itertuples(index=False, name=None))
 
 
 def _cells(a: argparse.Namespace) -> Iterator[tuple[str, float, int]]:

@@ -21,13 +21,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
 import psmimpute as psm
 from benchmarks.lake import make_rows, write_lake
-from benchmarks.machine import machine
+from benchmarks.result_file import record
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.draws import Drawer
 from psmimpute.model.config import ModelConfig
@@ -99,9 +98,7 @@ def _measure(a: argparse.Namespace, arguments: list[str]) -> None:
         "source_mb": round(found["disk"]["source_mb"], 1),
         "target_mb": round(found["impute"]["target_mb"], 1),
     }
-    print(row, flush=True)
-    a.out.parent.mkdir(exist_ok=True)
-    pd.DataFrame([row | machine()]).to_csv(a.out, mode="a", header=not a.out.exists(), index=False)
+    record(row, a.out)
 
 
 def _fit(a: argparse.Namespace, lake: Path) -> None:

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 import psmimpute as psm
-from benchmarks.accuracy import Clock, already, record
+from benchmarks.accuracy import Clock
 from benchmarks.masks import DATA, Deletion, delete, load
 from benchmarks.methods import Configuration, published
+from benchmarks.result_file import already, record
 
 RESULTS = Path(__file__).parent / "results" / "pattern_sets.csv"
 KEY = ["method", "data", "mechanism", "rate", "seed"]

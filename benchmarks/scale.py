@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 import psmimpute as psm
-from benchmarks.accuracy import DATA, load
-from benchmarks.machine import machine
+from benchmarks.masks import DATA, load
+from benchmarks.result_file import record
 
 RESULTS = Path(__file__).parent / "results" / "scale.csv"
 
@@ -45,6 +45,4 @@ def main(arguments: list[str]) -> None:
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "structure": imp.info.n_sets_reason,
     }
-    print(row, flush=True)
-    a.out.parent.mkdir(exist_ok=True)
-    pd.DataFrame([row | machine()]).to_csv(a.out, mode="a", header=not a.out.exists(), index=False)
+    record(row, a.out)

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.machine import machine
+from benchmarks.result_file import record
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
 _CORRELATION, _RATE = 0.5, 0.2
@@ -176,12 +176,6 @@ def main(arguments: list[str]) -> None:
                     for name in a.contestant:
                         cost = measure(_command(name, str(file), a.m))
                         row = {"n": n, "d": d, "m": a.m, "contestant": name, "round": turn}
-                        print(row | cost, flush=True)
-                        _append(row | cost | machine(), a.out)
+                        record(row | cost, a.out)
     if a.out.exists():
         print(summary(a.out).to_string())
-
-
-def _append(row: dict[str, object], path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)

@@ -19,9 +19,9 @@ import pandas as pd
 import torch
 
 import psmimpute as psm
-from benchmarks.accuracy import already, record
 from benchmarks.masks import DATA, Deletion, delete, load
 from benchmarks.methods import Configuration, published
+from benchmarks.result_file import already, record
 from benchmarks.scores import rmse
 from psmimpute.assembly import encode_rows
 from psmimpute.inference.members import fold_rows

@@ -9,13 +9,13 @@ import pandas as pd
 
 from psmimpute.assembly import RowDraws
 from psmimpute.exceptions import LowESSWarning, NegativeImputationWarning, PSMWarning
+from psmimpute.imputed.plots.weights import PARETO_K_LIMIT
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.reading import column_at
 from psmimpute.table.schema import TableSchema
 from psmimpute.telling import warn
 
 _POOR_ESS, _POOR_ESS_SHARE, _SUSPECT_ESS_SHARE = 4.0, 0.05, 0.2
-_POOR_PARETO_K = 0.7
 _TOLERATED_POOR_ROWS = 0.1
 _MOST_COLUMNS_SHOWN = 5
 
@@ -62,13 +62,13 @@ def _poor_weights(found: RowDraws, n_weights: int) -> Iterator[tuple[str, type[P
         return
     ess, tail = found.draws.ess[known], found.draws.pareto_k[known]
     few = ess < max(_POOR_ESS, _POOR_ESS_SHARE * n_weights)
-    heavy = (tail > _POOR_PARETO_K) & (ess < _SUSPECT_ESS_SHARE * n_weights)
+    heavy = (tail > PARETO_K_LIMIT) & (ess < _SUSPECT_ESS_SHARE * n_weights)
     poor = float((few | heavy).mean())
     if poor > _TOLERATED_POOR_ROWS:
         yield (
             f"the importance weights of {poor:.0%} of the incomplete rows are uneven (effective "
             f"sample size below {_POOR_ESS_SHARE:.0%}, or below {_SUSPECT_ESS_SHARE:.0%} with a "
-            f"Pareto k above {_POOR_PARETO_K}): draw with more samples, "
+            f"Pareto k above {PARETO_K_LIMIT}): draw with more samples, "
             "FitConfig(n_draw_samples=...)",
             LowESSWarning,
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from psmimpute.imputed.diagnostics import Diagnostics, extrapolated_cells
 from psmimpute.imputed.imputed_table import ImputedTable
+from psmimpute.imputed.plots.weights import PARETO_K_LIMIT
 
 if TYPE_CHECKING:
     from psmimpute.pooling.results import PooledResults
@@ -248,7 +249,7 @@ def _quality(imp: ImputedTable) -> dict[str, Any]:
         else f"median {np.nanmedian(info.ess):.1f}, smallest {np.nanmin(info.ess):.1f}",
         "Rows with Pareto k above 0.7": "unknown"
         if info.pareto_k is None
-        else _share(int((info.pareto_k > 0.7).sum()), imp.n_rows),
+        else _share(int((info.pareto_k > PARETO_K_LIMIT).sum()), imp.n_rows),
         "Extrapolated": [
             f"column {row.column} in pattern set {row.pattern_set}: imputed but never observed"
             for row in flags.itertuples()

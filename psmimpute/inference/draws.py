@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from psmimpute.imputed.pattern_set import align_sets
 from psmimpute.inference.blocks import BLOCK_ROWS, Block, block_rows, run_blocks
 from psmimpute.inference.importance import (
     Particles,
@@ -364,11 +365,8 @@ class Drawer:
         most = self._most_members(_N_SET_SAMPLES)
         groups = [range(a, min(a + most, n_members)) for a in range(0, n_members, most)]
         shares = np.concatenate([self._shares_of(chosen, group) for group in groups])
-        from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 (half a second)
-
         for e in range(1, n_members):
-            mine, common = linear_sum_assignment(-(shares[e].T @ shares[0]))
-            labels[e, mine] = common
+            labels[e] = align_sets(shares[0], shares[e])
         return labels
 
     def _shares_of(self, rows: npt.NDArray[np.intp], group: range) -> npt.NDArray[np.float64]:
