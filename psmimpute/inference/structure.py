@@ -179,7 +179,7 @@ def plan_training(n_rows: int, latent_dim: int, fit: FitConfig) -> TrainingPlans
     n_steps = int(np.clip(40 * n_rows / batch_rows, 400, 2500))
     n_samples, n_fine = (4, 2) if whole else (2, 2)
     if latent_dim <= SMOOTHED_DIM:
-        n_samples, n_fine = 2 * n_samples, n_samples
+        n_samples, n_fine = (8, 4) if whole else (8, 8)
     if fit.n_samples != "auto":
         n_samples = n_fine = fit.n_samples
     n_members = 120 if whole else 150 if n_rows < 2_000 else 300

@@ -9,9 +9,10 @@ over the observed outputs j, h_j their information, and the posterior of r follo
 normalising constants. Columns of other families enter by a Newton step: the score and the
 information of the cell's log likelihood at an expansion point, which for Gaussian columns is
 exact wherever it is taken. A missing cell contributes nothing. Where a network bends the
-decoder and z has few dimensions, the step is repeated about the straight line that fits the
-bent decoder best where z is likely to lie (statistical linearisation, [1]_). A network adds
-corrections that start at zero. Without the exact base, which is for comparisons, the network
+decoder and z has few dimensions, the step is repeated twice about the straight line that fits
+the bent decoder best where z is likely to lie (statistical linearisation, [1]_): a worse
+proposal makes the bound prefer a decoder that bends less. A network adds corrections that
+start at zero. Without the exact base, which is for comparisons, the network
 corrects the prior instead, and has to learn all that the cells tell.
 
 The base is held fixed while the decoder's gradient is taken: by Fisher's identity the
@@ -50,6 +51,9 @@ _LARGEST_LOG_STRETCH_OF_PRIOR = 5.0
 SMOOTHED_DIM = 6
 # Standard deviations over which the decoder's slopes are taken.
 _REACH = 1.0
+# Times that the line is fitted anew where the last one says that z is likely to lie. The first
+# time that is what the linear part says, which is far off where the decoder bends much.
+_N_SMOOTHINGS = 2
 
 
 class Posterior(NamedTuple):
@@ -98,6 +102,21 @@ class Posterior(NamedTuple):
             return self.mean[:, None] + white, log_q
         z = self.mean[:, None] + self.log_stretch.exp()[:, None] * white
         return z, log_q - self.log_stretch.sum(-1)[:, None]
+
+
+class Base(NamedTuple):
+    """What the network corrects.
+
+    Attributes
+    ----------
+    posterior : Posterior
+        In closed form, without gradients.
+    centre : Tensor, shape (members, rows, latent)
+        Its mean over the sets.
+    """
+
+    posterior: Posterior
+    centre: Tensor
 
 
 class Encoder(nn.Module):
@@ -153,55 +172,66 @@ class Encoder(nn.Module):
         missingness: MissingnessModel,
     ) -> Posterior:
         """Posterior of r and z given the observed cells and which cells they are."""
-        with torch.no_grad():
-            base, centre = self._base(rows, decoder, likelihoods, prior, missingness)
+        return self.correct(rows, self.base(rows, decoder, likelihoods, prior, missingness))
+
+    def smooths(self, decoder: Decoder) -> bool:
+        """Whether the base follows a bent decoder, at the cost of many passes through it."""
+        bends = decoder.trunk is not None and self.latent_dim <= SMOOTHED_DIM
+        return bends and self.exact
+
+    def correct(self, rows: Rows, base: Base) -> Posterior:
+        """Take the posterior that the network makes of `base`."""
+        found = base.posterior
         if self.trunk is None or self.head is None:
-            return base
+            return found
         cells = [rows.cells - 0.5] if self.reads_cells else []
-        known = torch.cat([rows.inputs, *cells], -1).expand(centre.shape[0], -1, -1)
-        hidden = self.trunk(torch.cat([known, centre], -1))
+        known = torch.cat([rows.inputs, *cells], -1).expand(base.centre.shape[0], -1, -1)
+        hidden = self.trunk(torch.cat([known, base.centre], -1))
         by_set = self.head(hidden).unflatten(-1, (self.n_corrections, -1)).transpose(1, 2)
         shift, stretch = by_set.split(self.latent_dim, -1)
-        log_q = base.log_q_sets[:, 0] + self.set_head(hidden).transpose(1, 2)
+        log_q = found.log_q_sets[:, 0] + self.set_head(hidden).transpose(1, 2)
         bound = _LARGEST_LOG_STRETCH if self.exact else _LARGEST_LOG_STRETCH_OF_PRIOR
-        return base._replace(
+        return found._replace(
             log_q_sets=log_q.log_softmax(1)[:, None],
-            mean=base.mean + shift,
+            mean=found.mean + shift,
             log_stretch=bound * torch.tanh(stretch / bound),
         )
 
-    def _base(
+    @torch.no_grad()
+    def base(
         self,
         rows: Rows,
         decoder: Decoder,
         likelihoods: LikelihoodBlocks,
         prior: PatternSetPrior,
         missingness: MissingnessModel,
-    ) -> tuple[Posterior, Tensor]:
-        """Closed-form posterior, and its mean over the sets, axes (members, rows, latent)."""
+    ) -> Base:
+        """Closed-form posterior, which needs no training."""
         n_rows = rows.values.shape[1]
         log_rho = prior.log_p_sets()[:, 0]
         centre = torch.einsum("esu,esl->el", log_rho.exp(), prior.mean)
         centre = centre[:, None].expand(-1, n_rows, -1)
         sets = prior.components()
         if not self.exact:
-            return _prior_of_rows(sets, log_rho, n_rows), centre
+            return Base(_prior_of_rows(sets, log_rho, n_rows), centre)
         gaussian = all(block.family == Family.GAUSSIAN for block in self.layout.blocks)
-        bends = decoder.trunk is not None and self.latent_dim <= SMOOTHED_DIM
-        if not gaussian or (bends and self.n_sets > 1):
+        smooths = self.smooths(decoder)
+        if not gaussian or (smooths and self.n_sets > 1):
             evidence = self._linear_evidence(rows, centre, decoder, likelihoods)
             pooled = _combine(evidence, _pool_sets(sets, log_rho[..., 0].exp()), 0.0)
             centre = pooled.mean[:, 0]
         log_prior = log_rho + missingness.log_prob_at(rows, centre)
         evidence = self._linear_evidence(rows, centre, decoder, likelihoods)
         posterior = _combine(evidence, sets, log_prior)
-        if bends:
+        for _ in range(_N_SMOOTHINGS if smooths else 0):
             shares = posterior.log_q_sets[:, 0].exp().transpose(1, 2)
-            about = posterior if self.n_sets == 1 else pooled
+            about = posterior
+            if self.n_sets > 1:
+                about = _combine(evidence, _pool_sets(sets, log_rho[..., 0].exp()), 0.0)
             evidence = self._smoothed_evidence(rows, about, shares, decoder, likelihoods)
             posterior = _combine(evidence, sets, log_prior)
         shares = posterior.log_q_sets[:, 0].exp()
-        return posterior, torch.einsum("esb,esbl->ebl", shares, posterior.mean)
+        return Base(posterior, torch.einsum("esb,esbl->ebl", shares, posterior.mean))
 
     def _linear_evidence(
         self, rows: Rows, centre: Tensor, decoder: Decoder, likelihoods: LikelihoodBlocks

@@ -84,9 +84,11 @@ class MemberMLP(nn.Module):
             if set_shares is not None:
                 offset = torch.bmm(set_shares, offset[:, 0, :, 0])[:, None, None]
             h = (h.reshape(*h.shape[:1], *shape[1:-1], -1) + offset).flatten(1, -2)
-        h = F.silu(h)
+        # Without gradients nobody needs the input again, and fresh memory costs more than SiLU.
+        h = F.silu(h, inplace=not h.requires_grad)
         for layer in list(self.layers)[1:]:
-            h = F.silu(layer(h))
+            h = layer(h)
+            h = F.silu(h, inplace=not h.requires_grad)
         return h.reshape(h.shape[0], *shape[1:-1], -1)
 
 

@@ -12,7 +12,7 @@ from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
 from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.decoder import Decoder
-from psmimpute.model.encoders import Encoder, Posterior
+from psmimpute.model.encoders import Base, Encoder, Posterior
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.missingness import (
     Ignorable,
@@ -173,19 +173,19 @@ class PatternSetMixtureVAE(nn.Module):
         """Draw starting weights of the networks, each member from its own generator."""
         reset_networks(self, generators)
 
-    def posterior(self, rows: Rows) -> Posterior:
-        """Recognition model's q(r | .) and q(z | r, .) of a batch of rows."""
-        found = self.encoder(
-            rows,
-            decoder=self.decoder,
-            likelihoods=self.likelihoods,
-            prior=self.prior,
-            missingness=self.missingness,
-        )
-        assert isinstance(found, Posterior)
-        return found
+    def base(self, rows: Rows) -> Base:
+        """Closed-form part of the recognition model for a batch of rows."""
+        return self.encoder.base(rows, self.decoder, self.likelihoods, self.prior, self.missingness)
 
-    def terms(self, rows: Rows, eps: Tensor) -> Terms:
+    def posterior(self, rows: Rows, base: Base | None = None) -> Posterior:
+        """Recognition model's q(r | .) and q(z | r, .) of a batch of rows.
+
+        `base` is its closed-form part where that is known; one of other parameters makes
+        a worse proposal, but no wrong one.
+        """
+        return self.encoder.correct(rows, base or self.base(rows))
+
+    def terms(self, rows: Rows, eps: Tensor, base: Base | None = None) -> Terms:
         """Terms of the bound at given noise.
 
         Parameters
@@ -193,8 +193,10 @@ class PatternSetMixtureVAE(nn.Module):
         rows : Rows
         eps : Tensor, shape (members, samples, sets, rows, latent)
             Standard normal noise; axes but that of samples and latent may be 1.
+        base : Base, optional
+            For :meth:`posterior`.
         """
-        posterior = self.posterior(rows)
+        posterior = self.posterior(rows, base)
         z, log_q = posterior.sample(eps)
         return self.terms_at(rows, posterior, z, log_q)
 
@@ -215,9 +217,9 @@ class PatternSetMixtureVAE(nn.Module):
         log_joint = log_x + log_mask + latent_term(self.prior.log_p_latent(z), log_q)
         return Terms(log_joint, self.prior.log_p_sets(), posterior.log_q_sets)
 
-    def bound(self, rows: Rows, eps: Tensor) -> Tensor:
+    def bound(self, rows: Rows, eps: Tensor, base: Base | None = None) -> Tensor:
         """Take the configured bound on log p(x_obs, observed), shape (members, rows)."""
-        terms = self.terms(rows, eps)
+        terms = self.terms(rows, eps, base)
         return elbo(terms) if self.spec.config.objective == "elbo" else importance_bound(terms)
 
     def penalty(self) -> Tensor:

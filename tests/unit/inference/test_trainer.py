@@ -58,6 +58,23 @@ def test_the_loss_is_the_negative_exact_log_likelihood_of_the_held_out_rows(exac
         assert trained.losses[0, e] == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("batch_rows", "hidden_dim", "expected"), [(512, 4, 3), (512, 0, 12), (16, 4, 12)]
+)
+def test_a_dear_proposal_serves_four_steps_on_the_same_rows(
+    exact, monkeypatch, batch_rows, hidden_dim, expected
+):
+    model, n = exact.model(hidden_dim=hidden_dim), []
+    counts = resample_rows(N_ROWS, members=range(4), seed=3, resample=True)
+    fit = FitConfig(batch_rows=batch_rows)
+    trainer = Trainer(model, exact.store(), counts, fit=fit, plan=Plan(12, 2, every=12), seed=9)
+    base = model.base
+    monkeypatch.setattr(model, "base", lambda rows: n.append(rows.values.shape[1]) or base(rows))
+    trainer.run()
+    # Two looks at the rows held out, at the start and at the end, take their own.
+    assert len(n) == expected + 2
+
+
 @pytest.mark.parametrize("batch_rows", [512, 16])
 def test_a_member_is_the_same_alone_and_among_others(exact, batch_rows):
     """Batched products may round differently; thirty steps blow that up a little."""

@@ -217,7 +217,10 @@ def test_networks_start_without_effect(table):
     deep.encoder.set_head.weight.zero_()
     deep.reset([torch.Generator().manual_seed(0)])
     eps = torch.randn(1, 2, 1, 25, 1, generator=torch.Generator().manual_seed(6))
-    torch.testing.assert_close(deep.bound(rows, eps), linear.bound(rows, eps))
+    # The proposals differ by Newton steps: discrete columns get more of them with networks.
+    base, other = linear.base(rows), deep.base(rows)
+    torch.testing.assert_close(deep.bound(rows, eps, base), linear.bound(rows, eps, base))
+    torch.testing.assert_close(other.posterior.mean, base.posterior.mean, atol=0.02, rtol=0.0)
 
 
 @pytest.mark.parametrize(
