@@ -10,7 +10,7 @@ import sphinx_autosummary_accessors
 
 import psmimpute
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import validity_tables
 
 if TYPE_CHECKING:

@@ -52,4 +52,15 @@ def test_few_replications_are_said_to_be_few(tables, tmp_path, monkeypatch):
         text = (tmp_path / "pages" / "validity.inc").read_text()
         assert ("fewer than 100 replications" in text) is warned
         assert f"     - {n}\n" in text
-        assert (tmp_path / "pages" / "coverage.png").stat().st_size > 1000
+        for figure in ("coverage.png", "intervals.png"):
+            assert (tmp_path / "pages" / figure).stat().st_size > 1000
+
+
+def test_the_figure_of_the_intervals_shows_one_method_and_one_n_of_each_design(tables):
+    common = _results([1.0] * 5, 0.1, 1.0)
+    parts = [common, common.assign(method="selection"), common.assign(method="mice")]
+    rare = common.iloc[:2].assign(method="selection", n=2000)
+    shown = tables._own(pd.concat([*parts, rare]))
+    assert set(shown["method"]) == {"selection"}
+    assert set(shown["n"]) == {50}
+    assert len(shown) == 5
