@@ -162,7 +162,7 @@ def write(folder: Path) -> None:
         "   :alt: Every interval of every design about the truth",
         "   :width: 100%",
         "",
-        "   Every interval of psmimpute less the truth, sorted by how far it misses; red ones miss.",
+        "   Every interval of psmimpute less the truth, sorted by how far it misses: red ones do.",
         "   Where 95 % cover, the red begins at the dotted line, on both sides alike.",
         "",
     ]
