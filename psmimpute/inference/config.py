@@ -87,3 +87,24 @@ class FitConfig:
         if self.batch_rows != "auto":
             return self.batch_rows
         return 256 if n_rows < 2_000 else 512
+
+    def rows_at_once(self, n_rows: int) -> int:
+        """Return the rows that are computed at once: all of a table that is not much larger.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of the table.
+
+        Returns
+        -------
+        int
+            Up to twice the rows of a step where that is the whole table, else the rows of a step.
+
+        Examples
+        --------
+        >>> FitConfig().rows_at_once(500), FitConfig().rows_at_once(748)
+        (500, 256)
+        """
+        most = self.rows_of_step(n_rows)
+        return n_rows if n_rows <= 2 * most else most

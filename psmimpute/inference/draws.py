@@ -25,7 +25,7 @@ from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, row_uniforms
 
-_MOST_FLOATS = 12_000_000  # of the largest tensor of a batch; bounds memory, not the result
+_MOST_FLOATS = 4_000_000  # of the largest tensor of a pass; more no longer fit the cache
 # Rows whose draws are held in memory at once before they are recorded.
 _HELD_ROWS = 2**16
 _N_SET_SAMPLES = 4

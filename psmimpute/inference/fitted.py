@@ -97,13 +97,8 @@ class FittedModel:
         store = store_rows(table, self.spec.layout, device=self.device)
         numbers = range(self.model.n_members, n_members)
         trained = _train(self.structure, store, numbers, fit=fit, seed=seed, progress=progress)
-        model = PatternSetMixtureVAE(self.spec, n_members).to(self.device)
-        old, new = dict(self.model.named_parameters()), dict(trained.model.named_parameters())
-        with torch.no_grad():
-            for name, p in model.named_parameters():
-                p.copy_(torch.cat([old[name], new[name]]))
+        model = PatternSetMixtureVAE.join([self.model, trained.model])
         history = self.history + _records(trained, numbers)
-        model = model.eval().requires_grad_(False)
         alignment = align(model, store, seed=seed)
         return replace(self, model=model, history=history, alignment=alignment)
 

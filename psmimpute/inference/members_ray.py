@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,12 @@ import torch
 
 from psmimpute.exceptions import ConfigError
 from psmimpute.inference.config import FitConfig
+from psmimpute.inference.groups import join_trained, resamples_of, split_members
 from psmimpute.inference.members import Resamples
 from psmimpute.inference.structure import Structure, train_members
 from psmimpute.inference.trainer import Trained
-from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
 
-# One member alone would go through other, differently rounding, matrix products.
-_LEAST_MEMBERS = 2
 _CPU = torch.device("cpu")
 NEEDS_RAY = "engine='ray' needs Ray Data: pip install 'psmimpute[ray]', or use engine='local'"
 
@@ -75,7 +72,9 @@ class RayTraining:
         structure.start.to(device)
         task = ray.remote(num_cpus=1, num_gpus=int(on_gpu))(_train_group)
         running = [
-            task.remote(common, _of(resamples, group), fit, seed, first + group.start, device.type)
+            task.remote(
+                common, resamples_of(resamples, group), fit, seed, first + group.start, device.type
+            )
             for group in groups
         ]
         parts = []
@@ -83,7 +82,7 @@ class RayTraining:
             parts.append(ray.get(result))
             if on_step is not None:
                 on_step(parts[-1].steps[-1])
-        return _joined(structure, parts, device)
+        return join_trained(parts, device)
 
 
 def import_ray() -> Any:  # noqa: ANN401 (a module)
@@ -99,35 +98,6 @@ def import_ray() -> Any:  # noqa: ANN401 (a module)
     except ImportError as error:
         raise ConfigError(NEEDS_RAY) from error
     return ray
-
-
-def split_members(n_members: int, most: int) -> list[range]:
-    """Split members into at most `most` runs of about the same length, of two at least.
-
-    Parameters
-    ----------
-    n_members : int
-    most : int
-
-    Returns
-    -------
-    list of range
-
-    Examples
-    --------
-    >>> split_members(5, 4)
-    [range(0, 2), range(2, 5)]
-    """
-    n_groups = max(1, min(most, n_members // _LEAST_MEMBERS))
-    ends = [n_members * i // n_groups for i in range(n_groups + 1)]
-    return [range(a, b) for a, b in pairwise(ends)]
-
-
-def _of(resamples: Resamples, group: range) -> Resamples:
-    part = slice(group.start, group.stop)
-    return Resamples(
-        resamples.counts[part], resamples.held_out[part], resamples.held_out_weight[part]
-    )
 
 
 def _train_group(
@@ -148,22 +118,3 @@ def _train_group(
         structure, store, resamples, fit=fit, seed=seed, first=first, on_step=None
     )
     return replace(trained, model=trained.model.to(_CPU))
-
-
-def _joined(structure: Structure, parts: list[Trained], device: torch.device) -> Trained:
-    """Put the groups' members beside each other; all have taken the same steps."""
-    n_members = sum(part.model.n_members for part in parts)
-    model = PatternSetMixtureVAE(structure.spec, n_members)
-    each = [dict(part.model.named_parameters()) for part in parts]
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            p.copy_(torch.cat([found[name] for found in each]))
-    return Trained(
-        model.to(device).eval().requires_grad_(False),
-        parts[0].steps,
-        np.concatenate([part.losses for part in parts], axis=1),
-        np.concatenate([part.training_losses for part in parts], axis=1),
-        sum(part.bad_gradients for part in parts),
-        np.concatenate([part.best_step for part in parts]),
-        np.concatenate([part.settled for part in parts]),
-    )

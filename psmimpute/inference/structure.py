@@ -7,13 +7,19 @@ error, and so are the networks. The folds' parameters are the members' start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from psmimpute.inference.config import FitConfig
+from psmimpute.inference.groups import (
+    OnStep,
+    join_trained,
+    local_groups,
+    resamples_of,
+    run_groups,
+)
 from psmimpute.inference.members import Resamples, fold_rows
 from psmimpute.inference.start import start_from_moments
 from psmimpute.inference.trainer import Plan, Trained, Trainer
@@ -87,7 +93,7 @@ class CommonFit:
         *,
         fit: FitConfig,
         seed: int,
-        on_step: Callable[[int], None] | None,
+        on_step: OnStep | None,
     ) -> None:
         self.spec, self.store, self.fit, self.on_step = spec, store, fit, on_step
         self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
@@ -142,7 +148,12 @@ class CommonFit:
         if warm is not None:
             copy_shared(warm.trained.model, model, list(range(n_folds)))
         trainer = Trainer(model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed)
-        trained = trainer.run(self.on_step)
+        # Folds beside each other are too little work for two threads.
+        groups = [range(n_folds)]
+        device = self.store.packed.device
+        trained = run_groups(
+            lambda _, on_step: trainer.run(on_step), groups, device=device, on_step=self.on_step
+        )[0]
         rows = trainer.judge_rows()[trainer.held_out_weight > 0]
         return _Candidate(spec, trained, rows)
 
@@ -201,22 +212,36 @@ def train_members(
     fit: FitConfig,
     seed: int,
     first: int,
-    on_step: Callable[[int], None] | None,
+    on_step: OnStep | None,
 ) -> Trained:
     """Train one member on each resample, from the start that the common fit found.
 
     `first` is the number of the first member.
     """
-    n_members = resamples.counts.shape[0]
-    model = PatternSetMixtureVAE(structure.spec, n_members).to(store.packed.device)
     n_starts = structure.start.n_members
-    copy_shared(structure.start, model, [(first + i) % n_starts for i in range(n_members)])
     plan = plan_training(store.n_rows, structure.spec.latent_dim, fit).members
     if structure.spec.hidden_dim == 0:
         n_steps = min(plan.n_steps, _N_MEMBER_LINEAR_STEPS)
         plan = replace(plan, n_steps=n_steps, n_samples=_N_LINEAR_SAMPLES)
-    trainer = Trainer(model, store, resamples, fit=fit, plan=plan, seed=seed, first=first)
-    return trainer.run(on_step)
+    device = store.packed.device
+
+    def train(group: range, on_step: OnStep | None) -> Trained:
+        numbers = range(first + group.start, first + group.stop)
+        model = PatternSetMixtureVAE(structure.spec, len(group)).to(device)
+        copy_shared(structure.start, model, [number % n_starts for number in numbers])
+        own = resamples_of(resamples, group)
+        trainer = Trainer(model, store, own, fit=fit, plan=plan, seed=seed, first=numbers.start)
+        return trainer.run(on_step)
+
+    size = _largest_tensor(structure.spec, plan, fit.rows_at_once(store.n_rows))
+    groups = local_groups(resamples.counts.shape[0], size, device)
+    return join_trained(run_groups(train, groups, device=device, on_step=on_step), device)
+
+
+def _largest_tensor(spec: ModelSpec, plan: Plan, n_rows: int) -> int:
+    """Numbers in the largest tensor of a member's step on `n_rows` rows."""
+    width = max(spec.hidden_dim, spec.layout.n_outputs, spec.latent_dim)
+    return plan.n_samples * spec.n_sets * n_rows * width
 
 
 @torch.no_grad()

@@ -14,7 +14,6 @@ from torch import Tensor
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.flat import FlatAdamW, FlatParameters
 from psmimpute.inference.members import Resamples
-from psmimpute.inference.threads import threads_worth
 from psmimpute.model.encoders import Base
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
@@ -222,17 +221,6 @@ class Trainer:
         -------
         Trained
         """
-        with threads_worth(self._largest_tensor()):
-            return self._run(on_step)
-
-    def _largest_tensor(self) -> int:
-        """Numbers in the largest tensor of a step."""
-        spec = self.model.spec
-        width = max(spec.hidden_dim, spec.layout.n_outputs, spec.latent_dim)
-        n_rows = self.n_rows if self.whole else self.batch_rows
-        return int(self.n_members * self.plan.n_samples * spec.n_sets * n_rows * width)
-
-    def _run(self, on_step: Callable[[int], None] | None) -> Trained:
         plan, optimiser = self.plan, self._optimiser()
         average = self.flat.values.clone()
         best, best_loss = average.clone(), self._judge(average)

@@ -229,15 +229,32 @@ class PatternSetMixtureVAE(nn.Module):
             total = total + likelihood.penalty()
         return total
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return self.get_buffer("pi").device
+
     @torch.no_grad()
     def subset(self, members: list[int]) -> PatternSetMixtureVAE:
         """Return a model of some of the members, in the order given, without gradients."""
         if members == list(range(self.n_members)):
             return self
-        chosen = PatternSetMixtureVAE(self.spec, len(members)).to(self.get_buffer("pi").device)
+        chosen = PatternSetMixtureVAE(self.spec, len(members)).to(self.device)
         own = dict(self.named_parameters())
         for name, p in chosen.named_parameters():
             p.copy_(own[name][members])
         active = self.prior.get_buffer("active")
         chosen.prior.get_buffer("active").copy_(active[members])
         return chosen.eval().requires_grad_(False)
+
+    @classmethod
+    @torch.no_grad()
+    def join(cls, parts: list[PatternSetMixtureVAE]) -> PatternSetMixtureVAE:
+        """Return a model of the members of `parts`, one after the other, without gradients."""
+        whole = cls(parts[0].spec, sum(part.n_members for part in parts)).to(parts[0].device)
+        each = [dict(part.named_parameters()) for part in parts]
+        for name, p in whole.named_parameters():
+            p.copy_(torch.cat([own[name] for own in each]))
+        active = torch.cat([part.prior.get_buffer("active") for part in parts])
+        whole.prior.get_buffer("active").copy_(active)
+        return whole.eval().requires_grad_(False)

@@ -58,21 +58,6 @@ def test_the_loss_is_the_negative_exact_log_likelihood_of_the_held_out_rows(exac
         assert trained.losses[0, e] == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize(("n_samples", "expected"), [(2, 1), (4000, 2)])
-def test_small_steps_keep_to_one_thread(exact, monkeypatch, n_samples, expected):
-    """60 rows, 4 members and 5 columns: 2 samples are few numbers, 4000 more than a million."""
-    seen = []
-    monkeypatch.setattr(Trainer, "_run", lambda *_: seen.append(torch.get_num_threads()))
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        _train(exact, plan=Plan(1, n_samples, every=1))
-        assert seen == [expected]
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize(
     ("batch_rows", "hidden_dim", "expected"), [(512, 4, 3), (512, 0, 12), (16, 4, 12)]
 )
