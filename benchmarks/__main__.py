@@ -7,6 +7,7 @@ import sys
 from benchmarks import (
     accuracy,
     coverage,
+    floor,
     parquet,
     pattern_sets,
     scale,
@@ -18,6 +19,7 @@ from benchmarks import (
 _PROTOCOLS = {
     "accuracy": accuracy.main,
     "coverage": coverage.main,
+    "floor": floor.main,
     "parquet": parquet.main,
     "pattern-sets": pattern_sets.main,
     "scale": scale.main,

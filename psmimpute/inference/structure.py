@@ -218,24 +218,55 @@ def train_members(
 
     `first` is the number of the first member.
     """
-    n_starts = structure.start.n_members
-    plan = plan_training(store.n_rows, structure.spec.latent_dim, fit).members
-    if structure.spec.hidden_dim == 0:
-        n_steps = min(plan.n_steps, _N_MEMBER_LINEAR_STEPS)
-        plan = replace(plan, n_steps=n_steps, n_samples=_N_LINEAR_SAMPLES)
     device = store.packed.device
 
     def train(group: range, on_step: OnStep | None) -> Trained:
-        numbers = range(first + group.start, first + group.stop)
-        model = PatternSetMixtureVAE(structure.spec, len(group)).to(device)
-        copy_shared(structure.start, model, [number % n_starts for number in numbers])
-        own = resamples_of(resamples, group)
-        trainer = Trainer(model, store, own, fit=fit, plan=plan, seed=seed, first=numbers.start)
+        trainer = member_trainer(
+            structure,
+            store,
+            resamples_of(resamples, group),
+            fit=fit,
+            seed=seed,
+            first=first + group.start,
+        )
         return trainer.run(on_step)
 
-    size = _largest_tensor(structure.spec, plan, fit.rows_at_once(store.n_rows))
-    groups = local_groups(resamples.counts.shape[0], size, device)
+    groups = member_groups(structure, store, resamples.counts.shape[0], fit=fit)
     return join_trained(run_groups(train, groups, device=device, on_step=on_step), device)
+
+
+def member_groups(
+    structure: Structure, store: RowStore, n_members: int, *, fit: FitConfig
+) -> list[range]:
+    """Split members into the groups that are trained beside each other on this machine."""
+    plan = _member_plan(structure.spec, store.n_rows, fit)
+    size = _largest_tensor(structure.spec, plan, fit.rows_at_once(store.n_rows))
+    return local_groups(n_members, size, store.packed.device)
+
+
+def member_trainer(
+    structure: Structure,
+    store: RowStore,
+    resamples: Resamples,
+    *,
+    fit: FitConfig,
+    seed: int,
+    first: int,
+) -> Trainer:
+    """Make the trainer of one member on each resample; see :func:`train_members`."""
+    n_members, n_starts = resamples.counts.shape[0], structure.start.n_members
+    model = PatternSetMixtureVAE(structure.spec, n_members).to(store.packed.device)
+    copy_shared(structure.start, model, [(first + i) % n_starts for i in range(n_members)])
+    plan = _member_plan(structure.spec, store.n_rows, fit)
+    return Trainer(model, store, resamples, fit=fit, plan=plan, seed=seed, first=first)
+
+
+def _member_plan(spec: ModelSpec, n_rows: int, fit: FitConfig) -> Plan:
+    plan = plan_training(n_rows, spec.latent_dim, fit).members
+    if spec.hidden_dim > 0:
+        return plan
+    n_steps = min(plan.n_steps, _N_MEMBER_LINEAR_STEPS)
+    return replace(plan, n_steps=n_steps, n_samples=_N_LINEAR_SAMPLES)
 
 
 def _largest_tensor(spec: ModelSpec, plan: Plan, n_rows: int) -> int:
