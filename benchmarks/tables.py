@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import accuracy, pattern_sets, steps
+from benchmarks import accuracy, floor, pattern_sets, speed, steps
 
 _HERE = Path(__file__).parent
 PAPER = _HERE / "paper.csv"
@@ -206,11 +206,77 @@ repeated by the commands above.
 """
 
 
+_SPEED = """## Time
+
+Whole processes, from starting the interpreter to the completed tables: m = 20 of a Gaussian table
+with a fifth of the cells missing, on a CPU. CPU seconds, in brackets those of psmimpute as a share
+of the contestant's in the same cell. `python -m benchmarks speed` repeats it, `--summary` prints it.
+"""
+
+_FLOOR = """### Where the time goes, and the floor
+
+Seconds of wall time by stage, and one training step of the members: calls that compute, and its
+time over the floor. The floor is what its matrix products take at the rate of a large product, or
+the bytes of its calls at the rate of a copy, whichever is longer; on these tables it is the bytes.
+One thread. `python -m benchmarks floor` repeats it.
+"""
+
+
+def times(runs: pd.DataFrame) -> str:
+    """CPU seconds of whole processes by size of the table, with ours as a share of theirs.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Rows of ``speed.csv``.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    groups = runs.groupby(["n", "d", "contestant"])
+    seconds, peak = groups["cpu_s"].median(), groups["peak_mb"].max()
+    names = [
+        name for name in speed.CONTESTANTS if name in set(runs["contestant"]) - {"nothing", "ours"}
+    ]
+    rows = [["rows", "columns", "psmimpute", "peak, MB", *names]]
+    for n, d in sorted(set(runs[runs["contestant"] == "ours"][["n", "d"]].itertuples(index=False))):
+        own = seconds[n, d, "ours"]
+        row = [f"{n:,}", f"{d:,}", f"{own:.1f}", f"{peak[n, d, 'ours']:,.0f}"]
+        for name in names:
+            theirs = seconds.get((n, d, name))
+            row.append(_NOT_RUN if theirs is None else f"{theirs:.1f} ({own / theirs:.2f})")
+        rows.append(row)
+    return table(rows)
+
+
+def floors(runs: pd.DataFrame) -> str:
+    """Stages of a run and cost of a step, a row for each measurement of ``floor.csv``."""
+    shown = {
+        "n": "n",
+        "d": "d",
+        "hidden": "units",
+        "structure_s": "structure",
+        "members_s": "members",
+        "draw_s": "draws",
+        "calls": "calls",
+        "step_ms": "step, ms",
+        "measured_over_floor": "over the floor",
+    }
+    body = [["table", *shown.values()]]
+    for _, row in runs.iterrows():
+        body.append([str(row["table"]), *(f"{row[name]:,g}" for name in shown)])
+    return table(body)
+
+
 def page(
     found: pd.DataFrame,
     sets: pd.DataFrame,
     paper: pd.DataFrame,
     others_apart: pd.DataFrame,
+    speeds: pd.DataFrame,
+    steps_floor: pd.DataFrame,
     *,
     figure: str | None,
 ) -> str:
@@ -222,6 +288,8 @@ def page(
         Rows of ``tables.csv`` and ``pattern_sets.csv``.
     paper, others_apart : DataFrame
         Rows of ``paper.csv`` and ``peers_measured_apart.csv``.
+    speeds, steps_floor : DataFrame
+        Rows of ``speed.csv`` and ``floor.csv``.
     figure : str or None
         File of Figure 2, beside the page.
 
@@ -244,6 +312,10 @@ def page(
     if figure:
         parts.append("## Error against training steps (Figure 2)\n")
         parts.append(f"![RMSE against training steps]({figure})\n")
+    if len(speeds):
+        parts += [_SPEED, times(speeds) + "\n"]
+    if len(steps_floor):
+        parts += [_FLOOR, floors(steps_floor) + "\n"]
     parts.append(_APART)
     parts.append(apart(others_apart) + "\n")
     return "\n".join(parts)
@@ -274,6 +346,8 @@ def main(arguments: list[str]) -> None:
         _read(a.sets, [*pattern_sets.KEY, "accuracy"]),
         pd.read_csv(PAPER),
         pd.read_csv(APART),
+        _read(speed.RESULTS, []),
+        _read(floor.RESULTS, []),
         figure=figure,
     )
     a.out.write_text(text)

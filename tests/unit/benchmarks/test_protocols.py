@@ -120,3 +120,21 @@ def test_the_page_is_written_without_results(tmp_path):
     out = tmp_path / "page.md"
     tables.main(["--results", absent, "--sets", absent, "--out", str(out)])
     assert "| PSMVAE(b), K = 10,000 |" in out.read_text()
+
+
+def test_times_are_shared_out_within_a_cell():
+    runs = pd.DataFrame(
+        {
+            "n": [1000] * 5 + [2000],
+            "d": 10,
+            "contestant": ["ours", "ours", "mice", "mice", "nothing", "ours"],
+            "cpu_s": [8.0, 9.0, 4.0, 6.0, 0.5, 20.0],
+            "peak_mb": [450, 460, 100, 100, 50, 500],
+        }
+    )
+    assert tables.times(runs).splitlines() == [
+        "| rows | columns | psmimpute | peak, MB | mice |",
+        "| --- | --- | --- | --- | --- |",
+        "| 1,000 | 10 | 8.5 | 460 | 5.0 (1.70) |",
+        "| 2,000 | 10 | 20.0 | 500 | - |",
+    ]
