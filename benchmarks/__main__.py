@@ -6,6 +6,7 @@ import sys
 
 from benchmarks import (
     accuracy,
+    choices,
     coverage,
     floor,
     parquet,
@@ -18,6 +19,7 @@ from benchmarks import (
 
 _PROTOCOLS = {
     "accuracy": accuracy.main,
+    "choices": choices.main,
     "coverage": coverage.main,
     "floor": floor.main,
     "parquet": parquet.main,

@@ -210,7 +210,8 @@ _SPEED = """## Time
 
 Whole processes, from starting the interpreter to the completed tables: m = 20 of a Gaussian table
 with a fifth of the cells missing, on a CPU. CPU seconds, in brackets those of psmimpute as a share
-of the contestant's in the same cell. `python -m benchmarks speed` repeats it, `--summary` prints it.
+of the contestant's in the same cell. `python -m benchmarks speed` repeats it, and prints it with
+`--summary`.
 """
 
 _FLOOR = """### Where the time goes, and the floor
