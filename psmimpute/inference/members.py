@@ -10,6 +10,8 @@ import numpy.typing as npt
 from psmimpute.random import Purpose, stream_seed
 
 _MOST_HELD_OUT = 1024
+# Rows out of a member's bag report how it fits, and decide nothing.
+_MOST_OUT_OF_BAG = 256
 # Fewer rows than this cannot be split: they judge their own fit.
 _LEAST_FOLD_ROWS = 20
 
@@ -57,7 +59,7 @@ def resample_rows(n_rows: int, *, members: range, seed: int, resample: bool) -> 
     Resamples
     """
     counts = np.empty((len(members), n_rows), dtype=np.int64)
-    size = min(_MOST_HELD_OUT, n_rows)
+    size = min(_MOST_OUT_OF_BAG, n_rows)
     held_out = np.zeros((len(members), size), dtype=np.int64)
     weight = np.zeros((len(members), size), dtype=np.float32)
     for i, member in enumerate(members):
