@@ -21,7 +21,8 @@ _MOST_ROWS = 20_000
 _LEAST_UNIQUENESS = 0.1
 # Where z has as many dimensions as a row has numbers, correlations cannot tell how much of the
 # variance is noise. A start with little of it lets networks see the columns themselves: noise in
-# a column shrinks its interactions, and leaves slowly in training.
+# a column shrinks its interactions, and leaves slowly in training. Self-masking is learned worse
+# from there: the mean of a column that masks itself keeps twice the bias.
 _UNIQUENESS_OF_FULL_RANK = 0.05
 _LOGISTIC_SD = math.pi / math.sqrt(3)
 _JITTER = 0.02
@@ -54,7 +55,8 @@ def start_from_moments(
     scores = ((inputs - mean) / sd * seen).numpy()
     layout, latent_dim = model.spec.layout, model.spec.latent_dim
     gaussian = all(block.family == Family.GAUSSIAN for block in layout.blocks)
-    full = gaussian and latent_dim >= layout.n_outputs
+    selection = model.spec.missingness == "selection"
+    full = gaussian and latent_dim >= layout.n_outputs and not selection
     loadings, uniqueness = _principal_factors(scores, seen.numpy(), latent_dim, full=full)
     _write(model, torch.from_numpy(loadings), torch.from_numpy(uniqueness), mean, sd)
     for e, generator in enumerate(generators):
