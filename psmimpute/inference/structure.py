@@ -185,7 +185,7 @@ def plan_training(n_rows: int, latent_dim: int, fit: FitConfig) -> TrainingPlans
     keep the bound from straightening the decoder.
     """
     batch_rows = fit.rows_of_step(n_rows)
-    whole = n_rows <= 2 * batch_rows
+    whole = fit.rows_at_once(n_rows) == n_rows
     linear = Plan(200 if whole else 300, _N_LINEAR_SAMPLES, every=10 if whole else 20)
     n_steps = int(np.clip(40 * n_rows / batch_rows, 400, 2500))
     n_samples, n_fine = (4, 2) if whole else (2, 2)

@@ -125,7 +125,7 @@ class Trainer:
         self.device = store.packed.device
         self.n_members, self.n_rows = resamples.counts.shape
         self.batch_rows = fit.rows_of_step(self.n_rows)
-        self.whole = self.n_rows <= 2 * self.batch_rows
+        self.whole = fit.rows_at_once(self.n_rows) == self.n_rows
         self.weights = torch.from_numpy(resamples.counts).float().to(self.device)
         self.total = self.weights.sum(1)
         self.held_out = torch.from_numpy(resamples.held_out).to(self.device)
