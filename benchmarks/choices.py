@@ -24,6 +24,7 @@ from scipy import stats
 from scipy.special import expit
 
 import psmimpute as psm
+from benchmarks.designs import make_gaps
 from benchmarks.result_file import record
 from psmimpute.model import encoders
 
@@ -55,18 +56,12 @@ class Outcome:
     bound: float
 
 
-def _gaps(frame: pd.DataFrame, rng: np.random.Generator, **p: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame(
-        {name: rng.random(len(frame)) < p.get(name, 0.0) for name in frame}, index=frame.index
-    )
-
-
 def _interaction(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     x1 = rng.normal(size=n)
     x2 = 0.3 * x1 + np.sqrt(0.91) * rng.normal(size=n)
     y = 0.5 * x1 - x2 + 0.8 * x1 * x2 + rng.normal(size=n)
     frame = pd.DataFrame({"x1": x1, "x2": x2, "y": y})
-    return frame, _gaps(frame, rng, x2=expit(-0.4 - 0.5 * y + 0.4 * x1))
+    return frame, make_gaps(frame, rng, x2=expit(-0.4 - 0.5 * y + 0.4 * x1))
 
 
 def _square(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -74,7 +69,7 @@ def _square(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFram
     w = 0.4 * x + rng.normal(size=n)
     y = x + 0.7 * (x**2 - 1) - 0.5 * w + rng.normal(size=n)
     frame = pd.DataFrame({"x": x, "w": w, "y": y})
-    return frame, _gaps(frame, rng, x=expit(-0.7 + 0.5 * y), w=np.full(n, 0.15))
+    return frame, make_gaps(frame, rng, x=expit(-0.7 + 0.5 * y), w=np.full(n, 0.15))
 
 
 def _heavy_tails(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -82,7 +77,7 @@ def _heavy_tails(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.Dat
     w = 0.5 * x + rng.normal(size=n)
     y = 0.5 * x + 0.3 * w + 0.6 * rng.standard_t(3, size=n)
     frame = pd.DataFrame({"x": x, "w": w, "y": y})
-    return frame, _gaps(frame, rng, y=expit(-0.7 + x))
+    return frame, make_gaps(frame, rng, y=expit(-0.7 + x))
 
 
 def _rounding(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -90,7 +85,7 @@ def _rounding(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFr
     w = 0.5 * x + rng.normal(size=n)
     y = np.round(np.exp(3 + 0.4 * x + 0.2 * w + 0.5 * rng.normal(size=n)), -1)
     frame = pd.DataFrame({"x": x, "w": w, "y": y})
-    return frame, _gaps(frame, rng, y=expit(-0.7 + x))
+    return frame, make_gaps(frame, rng, y=expit(-0.7 + x))
 
 
 BENDS = {
@@ -121,7 +116,7 @@ def donors(imputer: psm.PSMImputer, gappy: pd.DataFrame, m: int, seed: int) -> l
     """Complete the last column with observed values of rows alike in the conditional mean."""
     rng, fitted = np.random.default_rng(seed), imputer.fitted_
     y = gappy.columns[-1]
-    missing, values = gappy[y].isna().to_numpy(), gappy[y].to_numpy()
+    missing = gappy[y].isna().to_numpy()
     seen = np.flatnonzero(~missing)
     completed = []
     for member in range(m):
@@ -133,8 +128,9 @@ def donors(imputer: psm.PSMImputer, gappy: pd.DataFrame, m: int, seed: int) -> l
         distance = np.abs(mean[missing][:, None] - mean[seen])
         near = np.argpartition(distance, _N_DONORS, axis=1)[:, :_N_DONORS]
         chosen = near[np.arange(len(near)), rng.integers(0, _N_DONORS, len(near))]
-        values[missing] = gappy[y].to_numpy()[seen[chosen]]
-        completed.append(gappy.assign(**{y: values.copy()}))
+        values = gappy[y].to_numpy(copy=True)
+        values[missing] = values[seen[chosen]]
+        completed.append(gappy.assign(**{y: values}))
     imputer.fitted_ = fitted
     return completed
 

@@ -30,7 +30,10 @@ class Design:
     truth: dict[str, float]
 
 
-def _gaps(frame: pd.DataFrame, rng: np.random.Generator, **p: np.ndarray | float) -> pd.DataFrame:
+def make_gaps(
+    frame: pd.DataFrame, rng: np.random.Generator, **p: np.ndarray | float
+) -> pd.DataFrame:
+    """Tell where cells are missing: in the named columns, with these probabilities."""
     where = pd.DataFrame(False, index=frame.index, columns=frame.columns)
     for name, probability in p.items():
         where[name] = rng.random(len(frame)) < probability
@@ -45,23 +48,23 @@ def _base(rng: np.random.Generator, n: int) -> pd.DataFrame:
 
 def _a1(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     frame = _base(rng, n)
-    return frame, _gaps(frame, rng, x1=0.3, y=0.3)
+    return frame, make_gaps(frame, rng, x1=0.3, y=0.3)
 
 
 def _a2(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     frame = _base(rng, n)
-    return frame, _gaps(frame, rng, x1=expit(-0.45 + frame.x2), y=expit(-1 + frame.x2))
+    return frame, make_gaps(frame, rng, x1=expit(-0.45 + frame.x2), y=expit(-1 + frame.x2))
 
 
 def _a2_much(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A2 with 60 % of x1 and of y missing."""
     frame = _base(rng, n)
-    return frame, _gaps(frame, rng, x1=expit(0.48 + frame.x2), y=expit(0.48 + frame.x2))
+    return frame, make_gaps(frame, rng, x1=expit(0.48 + frame.x2), y=expit(0.48 + frame.x2))
 
 
 def _a3(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     frame = _base(rng, n)
-    return frame, _gaps(frame, rng, x1=expit(-1 + 2 * frame.x1))
+    return frame, make_gaps(frame, rng, x1=expit(-1 + 2 * frame.x1))
 
 
 def _b(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -80,7 +83,7 @@ def _b(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
             "c": c.astype(float),
         }
     )
-    return frame, _gaps(
+    return frame, make_gaps(
         frame,
         rng,
         x=expit(-1.4 + 0.6 * age + 0.9 * d),
@@ -92,14 +95,16 @@ def _b(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _c(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     x1, x2 = rng.normal(size=(2, n))
     frame = pd.DataFrame({"x1": x1, "x2": x2, "y": x1 + x2 + x1 * x2 + rng.normal(size=n)})
-    return frame, _gaps(frame, rng, x1=expit(-0.6 + 0.5 * frame.y - 0.5 * x2))
+    return frame, make_gaps(frame, rng, x1=expit(-0.6 + 0.5 * frame.y - 0.5 * x2))
 
 
 def _d(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     frame = _base(rng, n)
     second = rng.random(n) < 0.5
     frame += np.outer(second, [1.5, 1.5, 0.75])
-    return frame, _gaps(frame, rng, x1=np.where(second, expit(1.5 * (frame.x1 - 1.5) - 0.5), 0.15))
+    return frame, make_gaps(
+        frame, rng, x1=np.where(second, expit(1.5 * (frame.x1 - 1.5) - 0.5), 0.15)
+    )
 
 
 def _regression(

@@ -9,13 +9,14 @@ the other threads take other blocks: the bits are the same alone or in any compa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from psmimpute.inference.threads import single_threads
 
 BLOCK_ROWS = 64
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -110,13 +111,5 @@ def run_blocks(
     if device.type != "cpu" or n_threads == 1:
         yield from map(run, blocks)
         return
-    try:
-        _use_one_thread()
-        with ThreadPoolExecutor(n_threads, initializer=_use_one_thread) as pool:
-            yield from pool.map(run, blocks)
-    finally:
-        torch.set_num_threads(n_threads)
-
-
-def _use_one_thread() -> None:
-    torch.set_num_threads(1)
+    with single_threads(n_threads) as pool:
+        yield from pool.map(run, blocks)

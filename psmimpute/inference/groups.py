@@ -9,9 +9,7 @@ learns depends on its number alone, but for the last bits of single precision.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from threading import Event
 from typing import TypeVar
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 
 from psmimpute.inference.members import Resamples
+from psmimpute.inference.threads import one_thread, single_threads
 from psmimpute.inference.trainer import Trained
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 
@@ -142,31 +141,17 @@ def run_groups(
 
         return train(groups[i], told)
 
-    with _one_thread():
-        if n_workers == 1:
+    if n_workers == 1:
+        with one_thread():
             return [run(i) for i in range(len(groups))]
-        # A new thread has torch's default number of threads.
-        with ThreadPoolExecutor(
-            n_workers, initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            running = [pool.submit(run, i) for i in range(len(groups))]
-            try:
-                return [future.result() for future in running]
-            except BaseException:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute on the calling thread alone: a second gains little, and costs as much."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
+    with single_threads(n_workers) as pool:
+        running = [pool.submit(run, i) for i in range(len(groups))]
+        try:
+            return [future.result() for future in running]
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def join_trained(parts: list[Trained], device: torch.device) -> Trained:

@@ -22,6 +22,7 @@ from psmimpute.inference.groups import (
 )
 from psmimpute.inference.members import Resamples, fold_rows
 from psmimpute.inference.start import start_from_moments
+from psmimpute.inference.threads import one_thread
 from psmimpute.inference.trainer import Plan, Trained, Trainer
 from psmimpute.model.encoders import SMOOTHED_DIM
 from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
@@ -148,12 +149,8 @@ class CommonFit:
         if warm is not None:
             copy_shared(warm.trained.model, model, list(range(n_folds)))
         trainer = Trainer(model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed)
-        # Folds beside each other are too little work for two threads.
-        groups = [range(n_folds)]
-        device = self.store.packed.device
-        trained = run_groups(
-            lambda _, on_step: trainer.run(on_step), groups, device=device, on_step=self.on_step
-        )[0]
+        with one_thread():  # folds are too little work for two
+            trained = trainer.run(self.on_step)
         rows = trainer.judge_rows()[trainer.held_out_weight > 0]
         return _Candidate(spec, trained, rows)
 

@@ -162,18 +162,6 @@ class Encoder(nn.Module):
             self.head = MemberLinear(n_members, hidden_dim, n_out, zero=True)
             self.set_head = MemberLinear(n_members, hidden_dim, n_sets, zero=True)
 
-    def forward(
-        self,
-        rows: Rows,
-        *,
-        decoder: Decoder,
-        likelihoods: LikelihoodBlocks,
-        prior: PatternSetPrior,
-        missingness: MissingnessModel,
-    ) -> Posterior:
-        """Posterior of r and z given the observed cells and which cells they are."""
-        return self.correct(rows, self.base(rows, decoder, likelihoods, prior, missingness))
-
     def smooths(self, decoder: Decoder) -> bool:
         """Whether the base follows a bent decoder, at the cost of many passes through it."""
         bends = decoder.trunk is not None and self.latent_dim <= SMOOTHED_DIM
