@@ -25,7 +25,7 @@ from benchmarks.result_file import already, record
 from benchmarks.scores import rmse
 from psmimpute.assembly import encode_rows
 from psmimpute.inference.members import fold_rows
-from psmimpute.inference.start import start_from_moments
+from psmimpute.inference.start import Start
 from psmimpute.inference.trainer import Plan, Trainer
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import store_rows
@@ -87,7 +87,7 @@ def _train(
     everywhere = Applicability.of(None)
     table = encode_rows(imputer.schema_, frame, unseen="error", applicability=everywhere)
     store = store_rows(table, fitted.spec.layout, device=torch.device("cpu"))
-    start_from_moments(model, store, [torch.Generator().manual_seed(run.seed)])
+    Start(store, fitted.spec.layout).write(model, [torch.Generator().manual_seed(run.seed)])
     plan = Plan(max(at), int(options["n_samples"]), every=max(at), stop_early=False)
     trainer = Trainer(
         model,

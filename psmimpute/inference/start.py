@@ -9,16 +9,25 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from psmimpute.inference.factors import (
+    Array,
+    Moments,
+    count_factors,
+    find_moments,
+    principal_factors,
+)
 from psmimpute.likelihoods.count import CountLikelihood
 from psmimpute.likelihoods.gaussian import GaussianLikelihood
 from psmimpute.likelihoods.ordinal import OrdinalLikelihood
+from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.missingness import SharedParameter
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
 from psmimpute.table.kinds import Family
 
 _MOST_ROWS = 20_000
-_LEAST_UNIQUENESS = 0.1
+# Most factors that z has room for where it has not one for each output.
+_MOST_FACTORS = 48
 # Where z has as many dimensions as a row has numbers, correlations cannot tell how much of the
 # variance is noise. A start with little of it lets networks see the columns themselves: noise in
 # a column shrinks its interactions, and leaves slowly in training. Self-masking is learned worse
@@ -28,102 +37,79 @@ _LOGISTIC_SD = math.pi / math.sqrt(3)
 _JITTER = 0.02
 _N_LLOYD = 10
 
-Array = npt.NDArray[np.float64]
 
-
-@torch.no_grad()
-def start_from_moments(
-    model: PatternSetMixtureVAE, store: RowStore, generators: list[torch.Generator]
-) -> None:
-    """Set loadings, intercepts, scales and pattern sets from the moments of the table.
-
-    All members start alike but for a small jitter, so that their sets start aligned.
+class Start:
+    """Start of every model of a table: its moments are taken once.
 
     Parameters
     ----------
-    model : PatternSetMixtureVAE
-        Changed in place.
     store : RowStore
         Rows on any device.
-    generators : list of torch.Generator
-        One for each member, on the CPU.
+    layout : FeatureLayout
+        Order of the features.
     """
-    model.reset(generators)
-    rows = store.take(_subsample(store.n_rows, store.packed.device))
-    inputs, seen = rows.inputs[0].cpu().double(), _seen_outputs(rows.observed[0].cpu(), model)
-    mean, sd = _moments(inputs, seen)
-    scores = ((inputs - mean) / sd * seen).numpy()
-    layout, latent_dim = model.spec.layout, model.spec.latent_dim
-    gaussian = all(block.family == Family.GAUSSIAN for block in layout.blocks)
-    selection = model.spec.missingness == "selection"
-    full = gaussian and latent_dim >= layout.n_outputs and not selection
-    loadings, uniqueness = _principal_factors(scores, seen.numpy(), latent_dim, full=full)
-    _write(model, torch.from_numpy(loadings), torch.from_numpy(uniqueness), mean, sd)
-    for e, generator in enumerate(generators):
-        noise = torch.randn(model.decoder.loadings.shape[1:], generator=generator)
-        model.decoder.loadings[e] += _JITTER * noise.to(model.decoder.loadings.device)
-    _marginals(model, rows.values[0].cpu(), rows.observed[0].cpu())
-    gaps = rows.cells[0].cpu().double().numpy()
-    if model.spec.n_sets > 1:
-        latent = _regression_scores(scores, seen.numpy(), loadings, uniqueness)
-        _start_sets(model, latent, gaps[:, list(model.spec.gappy)])
-    elif isinstance(model.missingness, SharedParameter):
-        rate = gaps[:, list(model.spec.gappy)].mean(0).clip(0.01, 0.99)
-        model.missingness.intercept[:] = torch.from_numpy(np.log(rate / (1 - rate))).float()
 
+    def __init__(self, store: RowStore, layout: FeatureLayout) -> None:
+        stride = max(1, store.n_rows // _MOST_ROWS)
+        every = torch.arange(0, store.n_rows, stride, device=store.packed.device)
+        self._rows = store.take(every)
+        self._moments = find_moments(self._rows, layout)
+        self._factors: dict[tuple[int, bool], tuple[Array, Array]] = {}
 
-def _subsample(n_rows: int, device: torch.device) -> Tensor:
-    stride = max(1, n_rows // _MOST_ROWS)
-    return torch.arange(0, n_rows, stride, device=device)
+    def n_factors(self, least: int) -> int:
+        """Return how many factors the correlations show, for a z that holds them all."""
+        return count_factors(self._moments, least, _MOST_FACTORS)
 
+    def _principal_factors(self, n_factors: int, *, full: bool) -> tuple[Array, Array]:
+        key = n_factors, full
+        if key not in self._factors:
+            given = _UNIQUENESS_OF_FULL_RANK if full else None
+            found = principal_factors(self._moments.correlation, n_factors, uniqueness=given)
+            self._factors[key] = found
+        return self._factors[key]
 
-def _seen_outputs(observed: Tensor, model: PatternSetMixtureVAE) -> Tensor:
-    """Observed-indicators repeated for each level of a categorical feature."""
-    parts = []
-    for block in model.spec.layout.blocks:
-        seen = observed[:, block.features]
-        if block.family == Family.CATEGORICAL:
-            seen = seen.repeat_interleave(torch.tensor(block.n_levels), dim=1)
-        parts.append(seen)
-    return (torch.cat(parts, 1) if parts else observed).double()
+    @torch.no_grad()
+    def write(self, model: PatternSetMixtureVAE, generators: list[torch.Generator]) -> None:
+        """Set loadings, intercepts, scales and pattern sets.
 
+        All members start alike but for a small jitter, so that their sets start aligned.
 
-def _moments(inputs: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    n = seen.sum(0).clamp_min(1.0)
-    mean = (inputs * seen).sum(0) / n
-    variance = ((inputs - mean) ** 2 * seen).sum(0) / n
-    return mean, variance.clamp_min(1e-4).sqrt()
-
-
-def _principal_factors(
-    scores: Array, seen: Array, latent_dim: int, *, full: bool
-) -> tuple[Array, Array]:
-    """Find loadings (latent, outputs) and uniquenesses of pairwise-complete correlations."""
-    pairs = seen.T @ seen
-    correlation = (scores.T @ scores) / np.maximum(pairs, 1.0)
-    # Shrunk where few rows show both columns; a positive definite repair follows by eigenvalues.
-    correlation *= pairs / (pairs + 5.0)
-    np.fill_diagonal(correlation, 1.0)
-    n_outputs = correlation.shape[0]
-    uniqueness = np.full(n_outputs, _UNIQUENESS_OF_FULL_RANK if full else 0.5)
-    loadings = np.zeros((latent_dim, n_outputs))
-    for _ in range(1 if full else 20):
-        reduced = correlation - np.diag(uniqueness)
-        values, vectors = np.linalg.eigh(reduced)
-        top = np.argsort(values)[::-1][:latent_dim]
-        root = np.sqrt(np.maximum(values[top], 0.0))
-        loadings[:] = 0.0
-        loadings[: top.size] = root[:, None] * vectors[:, top].T
-        least = _UNIQUENESS_OF_FULL_RANK if full else _LEAST_UNIQUENESS
-        uniqueness = np.clip(1.0 - (loadings**2).sum(0), least, 1.0)
-    return loadings, uniqueness
+        Parameters
+        ----------
+        model : PatternSetMixtureVAE
+            Changed in place.
+        generators : list of torch.Generator
+            One for each member, on the CPU.
+        """
+        model.reset(generators)
+        rows, moments, spec = self._rows, self._moments, model.spec
+        gaussian = all(block.family == Family.GAUSSIAN for block in spec.layout.blocks)
+        whole = spec.latent_dim >= spec.layout.n_outputs
+        full = gaussian and whole and spec.missingness != "selection"
+        loadings, uniqueness = self._principal_factors(spec.latent_dim, full=full)
+        _write(model, loadings, uniqueness, moments)
+        for e, generator in enumerate(generators):
+            noise = torch.randn(model.decoder.loadings.shape[1:], generator=generator)
+            model.decoder.loadings[e] += _JITTER * noise.to(model.decoder.loadings.device)
+        _marginals(model, rows.values[0].cpu(), rows.observed[0].cpu())
+        gaps = rows.cells[0].cpu().double().numpy()[:, list(spec.gappy)]
+        if spec.n_sets > 1:
+            latent = _regression_scores(moments.scores, moments.seen, loadings, uniqueness)
+            _start_sets(model, latent, gaps)
+        elif isinstance(model.missingness, SharedParameter):
+            rate = gaps.mean(0).clip(0.01, 0.99)
+            intercept = torch.from_numpy(np.log(rate / (1 - rate))).float()
+            model.missingness.intercept[:] = intercept
 
 
 def _write(
-    model: PatternSetMixtureVAE, loadings: Tensor, uniqueness: Tensor, mean: Tensor, sd: Tensor
+    model: PatternSetMixtureVAE, loadings_of_scores: Array, uniqueness_of: Array, moments: Moments
 ) -> None:
     """Put correlation-scale loadings on the scale of each family's linear predictor."""
     decoder = model.decoder
+    loadings, uniqueness, mean, sd = (
+        torch.from_numpy(a) for a in (loadings_of_scores, uniqueness_of, moments.mean, moments.sd)
+    )
     for block, likelihood in zip(model.spec.layout.blocks, model.likelihoods, strict=True):
         part = block.outputs
         own, unique = loadings[:, part], uniqueness[part]

@@ -2,7 +2,8 @@
 
 Members are costly and many. Before they are trained, a few folds of the rows decide what they
 should look like: sets are added while the held-out bound improves by more than its standard
-error, and so are the networks. The folds' parameters are the members' start.
+error, and so are the networks, and latents where the correlations show more factors. The
+folds' parameters are the members' start.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from psmimpute.inference.groups import (
     run_groups,
 )
 from psmimpute.inference.members import Resamples, fold_rows
-from psmimpute.inference.start import start_from_moments
+from psmimpute.inference.start import Start
 from psmimpute.inference.threads import one_thread
 from psmimpute.inference.trainer import Plan, Trained, Trainer
 from psmimpute.model.encoders import SMOOTHED_DIM
@@ -53,8 +54,8 @@ class Structure:
     start : PatternSetMixtureVAE
         The folds' parameters.
     comparisons : tuple of dict
-        One for each candidate: sets, networks, held-out loss, gain over the one before and
-        its standard error, in nats per row.
+        One for each candidate: sets, latents, networks, held-out loss, gain over the one before
+        and its standard error, in nats per row.
     """
 
     spec: ModelSpec
@@ -97,11 +98,12 @@ class CommonFit:
         on_step: OnStep | None,
     ) -> None:
         self.spec, self.store, self.fit, self.on_step = spec, store, fit, on_step
+        self.start = Start(store, spec.layout)
         self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
         n_rows = store.n_rows
         self.many = n_rows > _MANY_ROWS
         self.folds = fold_rows(n_rows, n_folds=1 if self.many else _N_FOLDS, seed=self.seed)
-        self.plans = plan_training(n_rows, spec.latent_dim, fit)
+        self.plans = plan_training(n_rows, self.spec.latent_dim, fit)
         self.candidates = _MORE_CANDIDATES if self.many else _CANDIDATE_SETS
 
     def choose(self, *, sets: int | None) -> Structure:
@@ -119,8 +121,16 @@ class CommonFit:
         plan = self.plans.linear if exact else self.plans.deep
         best = self._fit(replace(self.spec, config=config, n_sets=first), None, plan)
         comparisons.append(_describe(best, None))
+        n_factors = self.start.n_factors(best.spec.latent_dim)
+        if self.spec.config.latent_dim == "auto" and n_factors > best.spec.latent_dim and exact:
+            config = replace(config, latent_dim=n_factors)
+            rival = self._fit(replace(best.spec, config=config), None, plan)
+            comparisons.append(_describe(rival, best))
+            if _clearly_better(rival, best):
+                best = rival
         if self.spec.hidden_dim > 0 and exact:
-            deep = replace(best.spec, config=self.spec.config)
+            config = replace(best.spec.config, hidden_dim=self.spec.hidden_dim)
+            deep = replace(best.spec, config=config)
             rival = self._fit(deep, best, self.plans.deep)
             comparisons.append(_describe(rival, best))
             if _clearly_better(rival, best):
@@ -144,7 +154,7 @@ class CommonFit:
             torch.Generator().manual_seed(stream_seed(self.seed, member=i, purpose=Purpose.START))
             for i in range(n_folds)
         ]
-        start_from_moments(model, self.store, generators)
+        self.start.write(model, generators)
         model.to(self.store.packed.device)
         if warm is not None:
             copy_shared(warm.trained.model, model, list(range(n_folds)))
@@ -307,6 +317,7 @@ def _describe(rival: _Candidate, best: _Candidate | None) -> dict[str, float | i
     gain, error = _gain(rival, best) if best else (float("nan"), float("nan"))
     return {
         "n_sets": rival.spec.n_sets,
+        "latents": rival.spec.latent_dim,
         "networks": rival.spec.hidden_dim > 0,
         "held_out_loss": float(rival.rows.mean()),
         "gain": gain,
@@ -321,7 +332,8 @@ def _explain(
     if not most:
         text = f"{k} pattern set{'s' if k > 1 else ''}, as asked"
     else:
-        shown = "; ".join(_show(row) for row in comparisons)
+        several = len({row["latents"] for row in comparisons}) > 1
+        shown = "; ".join(_show(row, latents=several) for row in comparisons)
         why = "the most that are tried" if k == most else "one more did not help"
         text = f"{k} pattern set{'s' if k > 1 else ''}, {why} (held-out nats per row: {shown})"
     if best.spec.hidden_dim == 0:
@@ -329,9 +341,10 @@ def _explain(
     return text
 
 
-def _show(row: dict[str, float | int | bool]) -> str:
+def _show(row: dict[str, float | int | bool], *, latents: bool) -> str:
     k = row["n_sets"]
     kind = "with networks" if row["networks"] else "linear"
+    kind += f", {row['latents']} latents," if latents else ""
     gain = (
         "" if np.isnan(row["gain"]) else f", gain {row['gain']:.3f} ± {row['standard_error']:.3f}"
     )

@@ -45,8 +45,9 @@ class GaussianLikelihood(Likelihood):
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log density, shape (..., n_features)."""
         scale = self.scale[:, None, None, None]
-        standardised = (x.value - eta) / scale
-        return torch.mul(standardised.square(), -0.5) - scale.log() - _LOG_SQRT_2PI
+        standardised = (x.value - eta) * scale.reciprocal()
+        log_peak = -scale.log() - _LOG_SQRT_2PI
+        return torch.addcmul(log_peak, standardised, standardised, value=-0.5)
 
     def expand(self, eta: Tensor, x: Observation) -> Expansion:
         """Score ``(x - eta) / psi`` and information ``1 / psi``."""

@@ -40,7 +40,7 @@ from psmimpute.model.missingness import MissingnessModel
 from psmimpute.model.networks import MemberLinear, MemberMLP
 from psmimpute.model.priors import GaussianSets, PatternSetPrior
 from psmimpute.model.rows import Rows
-from psmimpute.model.small_cholesky import factor
+from psmimpute.model.small_cholesky import LARGE, factor
 from psmimpute.table.kinds import Family
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -63,18 +63,19 @@ class Posterior(NamedTuple):
     ----------
     log_q_sets : Tensor, shape (members, 1, sets, rows)
     mean : Tensor, shape (members, sets, rows, latent)
-    root : Tensor, shape (members, sets, rows, latent, latent)
-        ``eps @ root`` has the covariance of z for standard normal `eps`.
+    root : Tensor, shape (members, sets, rows, latent, latent), or None
+        ``eps @ root`` has the covariance of z for standard normal `eps`; None where z has so many
+        dimensions that solving with `lower` is cheaper.
     log_det_precision : Tensor, shape (members, sets, rows)
     lower : Tensor, shape (members, sets, rows, latent, latent)
-        Inverse of `root`: the lower Cholesky factor of the precision.
+        Inverse of the root: the lower Cholesky factor of the precision.
     log_stretch : Tensor, shape (members, sets or 1, rows, latent) or None
         Network's correction of the scale of each coordinate of z.
     """
 
     log_q_sets: Tensor
     mean: Tensor
-    root: Tensor
+    root: Tensor | None
     log_det_precision: Tensor
     lower: Tensor
     log_stretch: Tensor | None
@@ -95,13 +96,20 @@ class Posterior(NamedTuple):
         members, sets, rows, latent = self.mean.shape
         with torch.no_grad():
             wide = eps.expand(members, -1, sets, rows, latent).permute(0, 2, 3, 1, 4)
-            white = torch.matmul(wide, self.root).permute(0, 3, 1, 2, 4)
+            white = self._colour(wide).permute(0, 3, 1, 2, 4)
             log_q = -0.5 * (eps * eps).sum(-1) - 0.5 * latent * _LOG_2PI
             log_q = log_q + 0.5 * self.log_det_precision[:, None]
         if self.log_stretch is None:
             return self.mean[:, None] + white, log_q
         z = self.mean[:, None] + self.log_stretch.exp()[:, None] * white
         return z, log_q - self.log_stretch.sum(-1)[:, None]
+
+    def _colour(self, eps: Tensor) -> Tensor:
+        """Give standard normal vectors, the rows of the last two axes, the covariance of z."""
+        if self.root is not None:
+            return torch.matmul(eps, self.root)
+        coloured: Tensor = torch.linalg.solve_triangular(self.lower, eps, upper=False, left=False)
+        return coloured
 
 
 class Base(NamedTuple):
@@ -193,8 +201,13 @@ class Encoder(nn.Module):
         likelihoods: LikelihoodBlocks,
         prior: PatternSetPrior,
         missingness: MissingnessModel,
+        weights: tuple[Tensor, Tensor],
     ) -> Base:
-        """Closed-form posterior, which needs no training."""
+        """Closed-form posterior, which needs no training.
+
+        `weights` are those of the log densities under the decoders of x_obs and of x_mis, shape
+        (features,) each.
+        """
         n_rows = rows.values.shape[1]
         log_rho = prior.log_p_sets()[:, 0]
         centre = torch.einsum("esu,esl->el", log_rho.exp(), prior.mean)
@@ -204,30 +217,61 @@ class Encoder(nn.Module):
             return Base(_prior_of_rows(sets, log_rho, n_rows), centre)
         gaussian = all(block.family == Family.GAUSSIAN for block in self.layout.blocks)
         smooths = self.smooths(decoder)
+        reading = self._reading(decoder, likelihoods, weights, log_rho[..., 0].exp())
         if not gaussian or (smooths and self.n_sets > 1):
-            evidence = self._linear_evidence(rows, centre, decoder, likelihoods)
+            evidence = self._linear_evidence(rows, centre, decoder, likelihoods, reading)
             pooled = _combine(evidence, _pool_sets(sets, log_rho[..., 0].exp()), 0.0)
             centre = pooled.mean[:, 0]
         log_prior = log_rho + missingness.log_prob_at(rows, centre)
-        evidence = self._linear_evidence(rows, centre, decoder, likelihoods)
+        evidence = self._linear_evidence(rows, centre, decoder, likelihoods, reading)
         posterior = _combine(evidence, sets, log_prior)
         for _ in range(_N_SMOOTHINGS if smooths else 0):
             shares = posterior.log_q_sets[:, 0].exp().transpose(1, 2)
             about = posterior
             if self.n_sets > 1:
                 about = _combine(evidence, _pool_sets(sets, log_rho[..., 0].exp()), 0.0)
-            evidence = self._smoothed_evidence(rows, about, shares, decoder, likelihoods)
+            evidence = self._smoothed_evidence(rows, about, shares, decoder, likelihoods, reading)
             posterior = _combine(evidence, sets, log_prior)
         shares = posterior.log_q_sets[:, 0].exp()
         return Base(posterior, torch.einsum("esb,esbl->ebl", shares, posterior.mean))
 
+    def _reading(
+        self,
+        decoder: Decoder,
+        likelihoods: LikelihoodBlocks,
+        weights: tuple[Tensor, Tensor],
+        set_shares: Tensor,
+    ) -> _Reading:
+        """How much an observed cell counts, and how far x_mis departs from x_obs."""
+        observed, missing = (
+            torch.cat(
+                [
+                    weight[block.features][likelihood.get_buffer("owner")]
+                    if block.family == Family.CATEGORICAL
+                    else weight[block.features]
+                    for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True)
+                ]
+            )
+            for weight in weights
+        )
+        if decoder.shift is None or decoder.slope is None:
+            return _Reading(observed + missing, None)
+        shift = torch.einsum("es,eso->eo", set_shares, decoder.shift[:, 0, :, 0])
+        share = missing / (observed + missing)
+        return _Reading(observed + missing, _Deviation(share, shift[:, None], decoder.slope))
+
     def _linear_evidence(
-        self, rows: Rows, centre: Tensor, decoder: Decoder, likelihoods: LikelihoodBlocks
+        self,
+        rows: Rows,
+        centre: Tensor,
+        decoder: Decoder,
+        likelihoods: LikelihoodBlocks,
+        reading: _Reading,
     ) -> _Evidence:
         """Evidence under the decoder's linear part, expanded at `centre`."""
         eta = decoder.linear(centre)
-        step = self._expand(rows, eta, eta - decoder.intercept, likelihoods)
-        return _shared_evidence(step, decoder.loadings)
+        step = self._expand(rows, eta, eta - decoder.intercept, likelihoods, reading)
+        return _shared_evidence(step, decoder.loadings, reading.deviation)
 
     def _smoothed_evidence(
         self,
@@ -236,6 +280,7 @@ class Encoder(nn.Module):
         set_shares: Tensor,
         decoder: Decoder,
         likelihoods: LikelihoodBlocks,
+        reading: _Reading,
     ) -> _Evidence:
         """Evidence under the line that fits the bent decoder best where z is likely to lie.
 
@@ -243,6 +288,7 @@ class Encoder(nn.Module):
         slopes, second differences the decoder's departure from them: it counts as noise.
         """
         latent = pooled.mean.shape[-1]
+        assert pooled.root is not None  # z has few dimensions
         root = pooled.root[:, 0].transpose(1, 2)  # (members, directions, rows, latent)
         offsets = _REACH * torch.cat([torch.zeros_like(root[:, :1]), root, -root], 1)
         points = (pooled.mean + offsets)[:, :, None]
@@ -255,7 +301,8 @@ class Encoder(nn.Module):
         slopes = torch.matmul(pooled.lower[:, 0], slopes.transpose(1, 2)).transpose(1, 2)
         latent_part = torch.einsum("ebl,elbo->ebo", pooled.mean[:, 0], slopes)
         excess = 0.5 * (bend * bend).sum(1)
-        return _row_evidence(self._expand(rows, middle, latent_part, likelihoods, excess), slopes)
+        step = self._expand(rows, middle, latent_part, likelihoods, reading, excess)
+        return _row_evidence(step, slopes, reading.deviation)
 
     def _expand(
         self,
@@ -263,6 +310,7 @@ class Encoder(nn.Module):
         eta: Tensor,
         latent_part: Tensor,
         likelihoods: LikelihoodBlocks,
+        reading: _Reading,
         excess: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Information and natural target of each output, zero where not observed.
@@ -283,7 +331,7 @@ class Encoder(nn.Module):
         if excess is not None:
             share = 1 / (1 + information * excess)
             information, target = information * share, target * share
-        return information, target
+        return information * reading.weight, target * reading.weight
 
 
 def _prior_of_rows(sets: GaussianSets, log_rho: Tensor, n_rows: int) -> Posterior:
@@ -297,7 +345,7 @@ def _prior_of_rows(sets: GaussianSets, log_rho: Tensor, n_rows: int) -> Posterio
     return Posterior(
         log_q_sets=one.log_q_sets.expand(-1, -1, -1, n_rows),
         mean=one.mean.expand(*wide, latent),
-        root=one.root.expand(*wide, latent, latent),
+        root=None if one.root is None else one.root.expand(*wide, latent, latent),
         log_det_precision=one.log_det_precision.expand(wide),
         lower=one.lower.expand(*wide, latent, latent),
         log_stretch=None,
@@ -312,6 +360,21 @@ def _pool_sets(sets: GaussianSets, share: Tensor) -> GaussianSets:
     return GaussianSets(mean, precision, precision, log_det)
 
 
+class _Deviation(NamedTuple):
+    """How the decoder of x_mis departs from that of x_obs; both are shown the observed cells."""
+
+    share: Tensor  # (outputs,); of a cell's weight, what falls to the decoder of x_mis
+    shift: Tensor  # (members, 1, outputs); mean over the sets
+    slope: Tensor  # (members, latent, outputs)
+
+
+class _Reading(NamedTuple):
+    """How observed cells enter the evidence."""
+
+    weight: Tensor  # (outputs,)
+    deviation: _Deviation | None
+
+
 class _Evidence(NamedTuple):
     """Gaussian evidence of the observed cells about z, batch axes (members, rows) last."""
 
@@ -319,26 +382,54 @@ class _Evidence(NamedTuple):
     natural: Tensor  # (latent, members, rows)
 
 
-def _shared_evidence(step: tuple[Tensor, Tensor], loadings: Tensor) -> _Evidence:
-    """Evidence where all rows of a member have the same slopes (members, latent, outputs)."""
+def _shared_evidence(
+    step: tuple[Tensor, Tensor], loadings: Tensor, deviation: _Deviation | None
+) -> _Evidence:
+    """Evidence where all rows of a member have the same slopes (members, latent, outputs).
+
+    With two decoders a cell is seen under the slopes w with weight 1 - beta and under w + d with
+    weight beta: precisions add up to s s' + beta (1 - beta) d d', s = w + beta d.
+    """
     information, target = (a.transpose(1, 2) for a in step)
-    members, latent, _ = loadings.shape
-    outer = (loadings[:, :, None] * loadings[:, None]).flatten(1, 2)
-    precision = torch.bmm(outer, information).reshape(members, latent, latent, -1)
-    natural = torch.bmm(loadings, target)
-    return _Evidence(precision.permute(1, 2, 0, 3), natural.transpose(0, 1))
+    latent = loadings.shape[1]
+    slopes = loadings if deviation is None else loadings + deviation.share * deviation.slope
+    outer = slopes[:, :, None] * slopes[:, None]
+    natural = torch.bmm(slopes, target)
+    if deviation is not None:
+        spread = deviation.share * (1 - deviation.share)
+        outer += (spread * deviation.slope)[:, :, None] * deviation.slope[:, None]
+        pull = deviation.share * deviation.shift * (loadings + deviation.slope)
+        natural -= torch.bmm(pull, information)
+    if latent < LARGE:
+        flat = torch.bmm(outer.flatten(1, 2), information)
+        precision = flat.reshape(-1, latent, latent, flat.shape[2]).permute(1, 2, 0, 3)
+    else:  # as the library wants it
+        flat = torch.bmm(step[0], outer.flatten(1, 2).transpose(1, 2))
+        precision = flat.reshape(*flat.shape[:2], latent, latent).permute(2, 3, 0, 1)
+    return _Evidence(precision, natural.transpose(0, 1))
 
 
-def _row_evidence(step: tuple[Tensor, Tensor], slopes: Tensor) -> _Evidence:
+def _row_evidence(
+    step: tuple[Tensor, Tensor], slopes: Tensor, deviation: _Deviation | None
+) -> _Evidence:
     """Evidence where each row has its own slopes (members, latent, rows, outputs)."""
     information, target = step
     latent = slopes.shape[1]
-    precision = slopes.new_zeros(latent, latent, *information.shape[:2])
+    if deviation is None:
+        precision = slopes.new_zeros(latent, latent, *information.shape[:2])
+        natural = (slopes * target[:, None]).sum(-1)
+    else:
+        share, slope = deviation.share, deviation.slope
+        outer = (share * (1 - share) * slope)[:, :, None] * slope[:, None]
+        precision = torch.einsum("eklo,ebo->kleb", outer, information).contiguous()
+        pull = (share * deviation.shift * information)[:, None]
+        mean_slopes = slopes + (share * slope)[:, :, None]
+        natural = (mean_slopes * target[:, None] - (slopes + slope[:, :, None]) * pull).sum(-1)
+        slopes = mean_slopes
     weighted = slopes * information[:, None]
     for i in range(latent):
         products = weighted[:, i, None] * slopes[:, : i + 1]
-        precision[i, : i + 1] = products.sum(-1).transpose(0, 1)
-    natural = (slopes * target[:, None]).sum(-1)
+        precision[i, : i + 1] += products.sum(-1).transpose(0, 1)
     return _Evidence(precision, natural.transpose(0, 1))
 
 
@@ -351,9 +442,11 @@ def _combine(evidence: _Evidence, parts: GaussianSets, log_prior: Tensor | float
     precision = evidence.precision[:, :, :, None] + prior_precision
     natural = evidence.natural[:, :, None] + pull.permute(2, 0, 1)[..., None]
     fact = factor(precision.reshape(latent, latent, -1))
-    inverse = fact.inverse.reshape(latent, latent, members, sets, n_rows)
-    white = (inverse * natural[None]).sum(1)
-    mean = (inverse * white[:, None]).sum(0)
+    white = fact.whiten(natural.reshape(latent, -1))
+    mean = fact.unwhiten(white).reshape(natural.shape)
+    white = white.reshape(natural.shape)
+    shape = (members, sets, n_rows, latent, latent)
+    root = fact.inverse
     log_det = fact.log_det.reshape(members, sets, n_rows)
     prior_term = 0.5 * (parts.log_det_precision - torch.einsum("esl,esl->es", pull, parts.mean))
     log_evidence = 0.5 * (white * white).sum(0) - 0.5 * log_det + prior_term[..., None]
@@ -361,8 +454,8 @@ def _combine(evidence: _Evidence, parts: GaussianSets, log_prior: Tensor | float
     return Posterior(
         log_q_sets=log_q.log_softmax(1)[:, None],
         mean=mean.permute(1, 2, 3, 0).contiguous(),
-        root=inverse.permute(2, 3, 4, 0, 1).contiguous(),
+        root=None if root is None else root.permute(2, 0, 1).reshape(shape).contiguous(),
         log_det_precision=log_det,
-        lower=fact.lower.reshape(inverse.shape).permute(2, 3, 4, 0, 1),
+        lower=fact.lower.permute(2, 0, 1).reshape(shape),
         log_stretch=None,
     )

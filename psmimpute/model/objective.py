@@ -45,17 +45,19 @@ def cell_log_probs(
         x = Observation(*(a[:, None, None] for a in rows.observation(block)))
         log_p = likelihood.log_prob(eta[..., block.outputs], x)
         parts.append(log_p * rows.observed[:, None, None, :, block.features])
+    if len(parts) == 1:
+        return parts[0]
     return torch.cat(parts, -1) if parts else eta
 
 
-def reconstruction_term(log_p_obs: Tensor, weight: Tensor | float) -> Tensor:
+def reconstruction_term(log_p_obs: Tensor, weight: Tensor) -> Tensor:
     r"""Table 1, line 1: E log p(x_obs | r, z), each cell with its weight.
 
     Parameters
     ----------
     log_p_obs : Tensor, shape (..., features)
         From :func:`cell_log_probs` under the decoder of x_obs.
-    weight : Tensor, shape (features,), or float
+    weight : Tensor, shape (features,)
         1 in the paper; pi'_j where evidence is normalised.
     """
     return (log_p_obs * weight).sum(-1)

@@ -175,7 +175,20 @@ class PatternSetMixtureVAE(nn.Module):
 
     def base(self, rows: Rows) -> Base:
         """Closed-form part of the recognition model for a batch of rows."""
-        return self.encoder.base(rows, self.decoder, self.likelihoods, self.prior, self.missingness)
+        return self.encoder.base(
+            rows,
+            self.decoder,
+            self.likelihoods,
+            self.prior,
+            self.missingness,
+            self._cell_weights(),
+        )
+
+    def _cell_weights(self) -> tuple[Tensor, Tensor]:
+        """Weights of an observed cell under the decoders of x_obs and of x_mis, by feature."""
+        pi = self.get_buffer("pi")
+        normalised = self.spec.config.evidence == "normalised"
+        return pi if normalised else torch.ones_like(pi), 1 - pi
 
     def posterior(self, rows: Rows, base: Base | None = None) -> Posterior:
         """Recognition model's q(r | .) and q(z | r, .) of a batch of rows.
@@ -204,15 +217,14 @@ class PatternSetMixtureVAE(nn.Module):
         """Terms of the bound at given latents, which `posterior` gave density `log_q`."""
         eta = self.decoder(z)
         eta_mis = self.decoder.missing(z, eta)
-        pi = self.get_buffer("pi")
+        seen, supervised = self._cell_weights()
         log_obs = cell_log_probs(rows, eta, self.spec.layout, self.likelihoods)
-        normalised = self.spec.config.evidence == "normalised"
         if eta_mis is eta:
-            log_x = reconstruction_term(log_obs, 1.0 if normalised else 2 - pi)
+            log_x = reconstruction_term(log_obs, seen + supervised)
         else:
             log_mis = cell_log_probs(rows, eta_mis, self.spec.layout, self.likelihoods)
-            log_x = reconstruction_term(log_obs, pi if normalised else 1.0)
-            log_x = log_x + supervision_term(log_mis, pi)
+            log_x = reconstruction_term(log_obs, seen)
+            log_x = log_x + supervision_term(log_mis, self.get_buffer("pi"))
         log_mask = self.missingness.log_prob(rows, z, eta_mis)
         log_joint = log_x + log_mask + latent_term(self.prior.log_p_latent(z), log_q)
         return Terms(log_joint, self.prior.log_p_sets(), posterior.log_q_sets)

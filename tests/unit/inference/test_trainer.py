@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from psmimpute.exceptions import ConfigError
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.members import Resamples, resample_rows
-from psmimpute.inference.start import start_from_moments
+from psmimpute.inference.start import Start
 from psmimpute.inference.structure import CommonFit, plan_training
 from psmimpute.inference.trainer import Plan, Trainer
 
@@ -177,7 +177,7 @@ def test_the_start_is_far_better_than_nothing_and_finite(linear_gaussian, n_sets
         model.decoder.intercept.zero_()
         model.likelihoods[0].log_scale.zero_()
         nothing = model.bound(rows, eps).mean()
-        start_from_moments(model, exact.store(), generators)
+        Start(exact.store(), model.spec.layout).write(model, generators)
         started = model.bound(rows, eps).mean()
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
     assert started > nothing + 0.3

@@ -88,6 +88,35 @@ def test_the_posterior_of_z_is_exact(exact):
         assert posterior.log_det_precision[e, r, i].item() == pytest.approx(log_det, abs=1e-4)
 
 
+@pytest.mark.parametrize("hidden_dim", [0, 4])
+@pytest.mark.parametrize("evidence", ["normalised", "paper"])
+@torch.no_grad()
+def test_both_decoders_of_a_cell_are_in_the_posterior(linear_gaussian, evidence, hidden_dim):
+    """Weights are flat although x_mis deviates from x_obs; networks are there, but straight."""
+    exact = linear_gaussian(n_rows=9, n_sets=1)
+    model = exact.model(decoders="separate", pi=0.3, evidence=evidence, hidden_dim=hidden_dim)
+    noise = torch.Generator().manual_seed(2)
+    model.decoder.shift.normal_(generator=noise)
+    model.decoder.slope.normal_(generator=noise)
+    shift = torch.rand(2, 9, 2, generator=noise)
+    found = propose(model, exact.store().all(), shift, n_samples=32)
+    assert found.log_w.std(1).max().item() < TOLERANCE
+
+
+@pytest.mark.parametrize("n_sets", [1, 2])
+@torch.no_grad()
+def test_the_posterior_of_many_latents_is_exact(linear_gaussian, n_sets):
+    many = linear_gaussian(n_rows=7, n_sets=n_sets, n_columns=20, latent_dim=15)
+    shift = torch.rand(2, 7, 15, generator=torch.Generator().manual_seed(3))
+    found = propose(many.model(), many.store().all(), shift, n_samples=16)
+    for e in range(many.n_members):
+        assert_allclose(
+            logsumexp(found.log_w[e].numpy(), axis=(0, 1)) - np.log(16),
+            many.log_likelihood(e),
+            atol=5e-4,
+        )
+
+
 @torch.no_grad()
 def test_the_importance_weights_are_flat(exact):
     n_rows, n_samples = len(exact.x), 32

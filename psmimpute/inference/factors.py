@@ -1,0 +1,159 @@
+"""Correlations of a table with gaps, their principal factors, and how many of these count."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from psmimpute.model.layout import FeatureLayout
+from psmimpute.model.rows import Rows
+from psmimpute.table.kinds import Family
+
+_LEAST_UNIQUENESS = 0.1
+_N_PASSES = 20
+_N_COUNTS = 6
+# Pairs of rows by which a correlation is shrunk towards none.
+_SHRINKING_PAIRS = 5.0
+
+Array = npt.NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """Means, spreads and pairwise-complete correlations of the network inputs of a table.
+
+    Attributes
+    ----------
+    mean, sd : ndarray, shape (outputs,)
+    scores : ndarray, shape (rows, outputs)
+        Standardised, zero where not observed.
+    seen : ndarray, shape (rows, outputs)
+        1.0 where observed.
+    correlation : ndarray, shape (outputs, outputs)
+        Shrunk where few rows show both columns.
+    n_pairs : float
+        Mean number of rows that show both of two columns.
+    """
+
+    mean: Array
+    sd: Array
+    scores: Array
+    seen: Array
+    correlation: Array
+    n_pairs: float
+
+
+def find_moments(rows: Rows, layout: FeatureLayout) -> Moments:
+    """Find the moments of some rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        The same for all members.
+    layout : FeatureLayout
+
+    Returns
+    -------
+    Moments
+    """
+    seen = _seen_outputs(rows.observed[0].cpu(), layout)
+    inputs = rows.inputs[0].cpu().double().numpy()
+    n = np.maximum(seen.sum(0), 1.0)
+    mean = (inputs * seen).sum(0) / n
+    variance = ((inputs - mean) ** 2 * seen).sum(0) / n
+    sd = np.sqrt(np.maximum(variance, 1e-4))
+    scores = (inputs - mean) / sd * seen
+    pairs = seen.T @ seen
+    correlation = (scores.T @ scores) / np.maximum(pairs, 1.0)
+    correlation *= pairs / (pairs + _SHRINKING_PAIRS)
+    np.fill_diagonal(correlation, 1.0)
+    others = ~np.eye(len(pairs), dtype=bool)
+    n_pairs = float(pairs[others].mean()) if others.any() else float(n.mean())
+    return Moments(mean, sd, scores, seen, correlation, n_pairs)
+
+
+def principal_factors(
+    correlation: Array, n_factors: int, *, uniqueness: float | None = None
+) -> tuple[Array, Array]:
+    """Find the factors of a correlation matrix.
+
+    Parameters
+    ----------
+    correlation : ndarray, shape (outputs, outputs)
+        A positive definite repair is made by its eigenvalues.
+    n_factors : int
+    uniqueness : float, optional
+        Share of each variance that no factor explains, where it is given and not found.
+
+    Returns
+    -------
+    loadings : ndarray, shape (n_factors, outputs)
+    uniqueness : ndarray, shape (outputs,)
+    """
+    n_outputs = correlation.shape[0]
+    unique = np.full(n_outputs, 0.5 if uniqueness is None else uniqueness)
+    least = _LEAST_UNIQUENESS if uniqueness is None else uniqueness
+    loadings = np.zeros((n_factors, n_outputs))
+    for _ in range(_N_PASSES if uniqueness is None else 1):
+        values, vectors = np.linalg.eigh(correlation - np.diag(unique))
+        top = np.argsort(values)[::-1][:n_factors]
+        root = np.sqrt(np.maximum(values[top], 0.0))
+        loadings[:] = 0.0
+        loadings[: top.size] = root[:, None] * vectors[:, top].T
+        unique = np.clip(1.0 - (loadings**2).sum(0), least, 1.0)
+    return loadings, unique
+
+
+def count_factors(moments: Moments, least: int, most: int) -> int:
+    r"""Count the factors that pay for their loadings.
+
+    With the uniquenesses :math:`\psi` of k factors and the eigenvalues :math:`\theta` of
+    :math:`\psi^{-1/2} R \psi^{-1/2}`, a factor raises the log likelihood of n rows by
+    :math:`n (\theta - 1 - \log \theta) / 2`. It counts where that exceeds the number of its
+    loadings, which is Akaike's criterion. While more than k count, k grows to their number: to
+    begin with many would take too much from the uniquenesses. Pairwise correlations of a table
+    with gaps may show factors that are not there: the count is a proposal.
+
+    Parameters
+    ----------
+    moments : Moments
+    least, most : int
+        Bounds of k. Where `most` is more than half the columns, that is the bound: more factors
+        leave the uniquenesses unidentified.
+
+    Returns
+    -------
+    int
+
+    References
+    ----------
+    .. [1] Akaike, H. (1987). Factor analysis and AIC. Psychometrika 52(3), 317-332.
+    """
+    n_outputs = len(moments.sd)
+    count, most = least, min(most, n_outputs // 2)
+    for _ in range(_N_COUNTS):
+        if count >= most:
+            break
+        _, unique = principal_factors(moments.correlation, count)
+        theta = np.linalg.eigvalsh(moments.correlation / np.sqrt(unique[:, None] * unique))
+        theta = theta[theta > 1.0]
+        gain = 0.5 * moments.n_pairs * (theta - 1.0 - np.log(theta))
+        more = min(most, int((gain > n_outputs).sum()))
+        if more <= count:
+            break
+        count = more
+    return count
+
+
+def _seen_outputs(observed: Tensor, layout: FeatureLayout) -> Array:
+    """Observed-indicators repeated for each level of a categorical feature."""
+    parts = []
+    for block in layout.blocks:
+        seen = observed[:, block.features]
+        if block.family == Family.CATEGORICAL:
+            seen = seen.repeat_interleave(torch.tensor(block.n_levels), dim=1)
+        parts.append(seen)
+    return (torch.cat(parts, 1) if parts else observed).double().numpy()

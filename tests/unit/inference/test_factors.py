@@ -1,0 +1,98 @@
+"""Moments of tables with gaps, principal factors, and how many of them count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from psmimpute.inference.config import FitConfig
+from psmimpute.inference.factors import count_factors, find_moments, principal_factors
+from psmimpute.inference.structure import CommonFit
+
+
+def _gappy(x, rng, rate=0.2):
+    x = np.where(rng.random(x.shape) < rate, np.nan, x)
+    return (x - np.nanmean(x, 0)) / np.nanstd(x, 0)
+
+
+def _moments(x, linear_gaussian):
+    exact = linear_gaussian(n_rows=4, n_sets=1, n_members=1, n_columns=x.shape[1]).with_rows(x)
+    return find_moments(exact.store().all(), exact.model().spec.layout)
+
+
+def _factor_table(n, d, k, rng, noise=0.5):
+    return rng.normal(size=(n, k)) @ rng.normal(size=(k, d)) + noise * rng.normal(size=(n, d))
+
+
+def test_moments_are_those_of_the_rows_that_show_both_columns(linear_gaussian, rng):
+    x = _gappy(_factor_table(400, 4, 2, rng), rng)
+    found = _moments(x, linear_gaussian)
+    seen = ~np.isnan(x)
+    assert_allclose(found.mean, np.nanmean(x, 0), atol=1e-6)
+    assert_allclose(found.sd, np.nanstd(x, 0), atol=1e-6)
+    n = (seen[:, 0] & seen[:, 1]).sum()
+    by_hand = np.nansum(found.scores[:, 0] * found.scores[:, 1]) / (n + 5)
+    assert found.correlation[0, 1] == pytest.approx(by_hand, abs=1e-9)
+    pairs = [(seen[:, i] & seen[:, j]).sum() for i in range(4) for j in range(4) if i != j]
+    assert found.n_pairs == pytest.approx(np.mean(pairs))
+
+
+def test_principal_factors_reproduce_a_factor_model(rng):
+    loadings = rng.uniform(-0.6, 0.6, size=(2, 9))
+    correlation = loadings.T @ loadings
+    np.fill_diagonal(correlation, 1.0)
+    found, uniqueness = principal_factors(correlation, 2)
+    assert_allclose(found.T @ found + np.diag(uniqueness), correlation, atol=0.03)
+
+
+@pytest.mark.parametrize("k", [3, 9, 20])
+def test_as_many_factors_count_as_there_are(k, linear_gaussian, rng):
+    table = _gappy(_factor_table(1500, 60, k, rng), rng, rate=0.0)
+    moments = _moments(table, linear_gaussian)
+    assert k <= count_factors(moments, 1, 48) <= k + 2
+    assert count_factors(moments, 1, 5) == min(k, 5)
+    assert count_factors(moments, 25, 48) == 25
+
+
+def test_no_factor_counts_in_noise(linear_gaussian, rng):
+    moments = _moments(_gappy(rng.normal(size=(800, 40)), rng), linear_gaussian)
+    assert count_factors(moments, 1, 48) == 1
+
+
+def test_few_rows_show_fewer_factors(linear_gaussian, rng):
+    x = np.empty((1500, 60))
+    x[:, 0] = rng.normal(size=1500)
+    for j in range(1, 60):  # every column is like its neighbours: there is no end of factors
+        x[:, j] = 0.5 * x[:, j - 1] + np.sqrt(0.75) * rng.normal(size=1500)
+    many, few = (
+        count_factors(_moments(_gappy(t, rng), linear_gaussian), 1, 48) for t in (x, x[:150])
+    )
+    assert 20 < many <= 30
+    assert few < many
+
+
+def _chosen(x, linear_gaussian, **config):
+    exact = linear_gaussian(n_rows=4, n_sets=1, n_members=1, n_columns=x.shape[1]).with_rows(x)
+    spec = exact.model().spec
+    spec = replace(spec, config=replace(spec.config, **{"latent_dim": "auto"} | config))
+    fit = FitConfig(max_steps=40)
+    return CommonFit(spec, exact.store(), fit=fit, seed=1, on_step=None).choose(sets=None)
+
+
+def test_z_has_room_for_the_factors_of_a_wide_table(linear_gaussian, rng):
+    wide = _gappy(_factor_table(1000, 50, 20, rng, noise=1.0), rng)
+    chosen = _chosen(wide, linear_gaussian)
+    assert 20 <= chosen.spec.latent_dim <= 22
+    assert f"1 set linear, {chosen.spec.latent_dim} latents, " in chosen.reason
+    assert _chosen(wide, linear_gaussian, latent_dim=3).spec.latent_dim == 3
+
+
+def test_rows_held_out_refuse_latents_that_tell_nothing(linear_gaussian, rng):
+    # Pairwise correlations of rows with gaps show factors that are not there.
+    few = _gappy(_factor_table(1500, 60, 3, rng), rng)
+    chosen = _chosen(few, linear_gaussian)
+    assert chosen.spec.latent_dim == 12
+    assert chosen.comparisons[1]["latents"] > 12
