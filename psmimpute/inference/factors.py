@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import linalg
 from torch import Tensor
 
 from psmimpute.model.layout import FeatureLayout
@@ -14,7 +15,9 @@ from psmimpute.model.rows import Rows
 from psmimpute.table.kinds import Family
 
 _LEAST_UNIQUENESS = 0.1
-_N_PASSES = 20
+# Passes that find the uniquenesses, of tables of ordinary width and of wide ones, whose
+# eigenvalue problems are dear.
+_N_PASSES, _N_PASSES_OF_WIDE, _WIDE = 20, 5, 128
 _N_COUNTS = 6
 # Pairs of rows by which a correlation is shrunk towards none.
 _SHRINKING_PAIRS = 5.0
@@ -97,12 +100,13 @@ def principal_factors(
     unique = np.full(n_outputs, 0.5 if uniqueness is None else uniqueness)
     least = _LEAST_UNIQUENESS if uniqueness is None else uniqueness
     loadings = np.zeros((n_factors, n_outputs))
-    for _ in range(_N_PASSES if uniqueness is None else 1):
-        values, vectors = np.linalg.eigh(correlation - np.diag(unique))
-        top = np.argsort(values)[::-1][:n_factors]
-        root = np.sqrt(np.maximum(values[top], 0.0))
-        loadings[:] = 0.0
-        loadings[: top.size] = root[:, None] * vectors[:, top].T
+    n_found = min(n_factors, n_outputs)
+    n_passes = _N_PASSES if n_outputs <= _WIDE else _N_PASSES_OF_WIDE
+    for _ in range(n_passes if uniqueness is None else 1):
+        reduced = correlation - np.diag(unique)
+        values, vectors = linalg.eigh(reduced, subset_by_index=(n_outputs - n_found, n_outputs - 1))
+        root = np.sqrt(np.maximum(values[::-1], 0.0))
+        loadings[:n_found] = root[:, None] * vectors[:, ::-1].T
         unique = np.clip(1.0 - (loadings**2).sum(0), least, 1.0)
     return loadings, unique
 

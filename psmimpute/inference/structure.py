@@ -36,7 +36,9 @@ _MANY_ROWS = 4096
 _N_FOLDS = 2
 # A richer structure must beat the simpler one by so many standard errors.
 _N_ERRORS = 2.0
-_LEAST_GAIN = 0.01  # nats per row; stopping early on the rows that judge is worth about .005
+# Nats per row. Stopping early on the rows that judge is worth about half of the first, and going
+# on from a fit that has not settled about half of the second for each output.
+_LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT = 0.01, 0.001
 _N_MEMBER_LINEAR_STEPS = 120
 _N_LINEAR_SAMPLES = 2
 
@@ -310,7 +312,8 @@ def _gain(rival: _Candidate, best: _Candidate) -> tuple[float, float]:
 
 def _clearly_better(rival: _Candidate, best: _Candidate) -> bool:
     gain, error = _gain(rival, best)
-    return gain > max(_N_ERRORS * error, _LEAST_GAIN)
+    least = max(_LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT * best.spec.layout.n_outputs)
+    return gain > max(_N_ERRORS * error, least)
 
 
 def _describe(rival: _Candidate, best: _Candidate | None) -> dict[str, float | int | bool]:
