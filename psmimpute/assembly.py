@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -69,7 +69,7 @@ class RowDraws:
         For each modelled column with missing cells an array of shape (m, n_missing), as
         :func:`psmimpute.table.encoding.decode_column` gives them.
     draws : ImputationDraws
-        Pattern sets and the quality of the weights.
+        Pattern sets and the quality of the weights, without the encoded values.
     """
 
     missing: npt.NDArray[np.bool_]
@@ -147,14 +147,18 @@ class RowImputer:
             on_rows=on_rows,
             alignment=fitted.alignment,
         ).draw(range(m))
-        slices = self.schema.feature_slices
+        slices, features = self.schema.feature_slices, list(draws.features)
+        draws = replace(draws, features=())  # each is let go once it is decoded
         values: dict[int, npt.NDArray[Any]] = {}
+        nothing = np.empty((0, 0), np.float32)
         for j, column in enumerate(self.schema.columns):
             n_missing = int(missing[:, j].sum())
             if not n_missing:
                 continue
-            cells = draws.features[slices[j]]
+            cells = features[slices[j]]
             stacked = np.stack(cells, -1) if cells else np.empty((m, n_missing, 0))
+            features[slices[j]] = [nothing] * len(cells)
+            del cells
             if column.transform is not None and column.transform.kind is TransformKind.LOG:
                 low, high = fitted.latent_range[slices[j]][-1]
                 stacked[..., -1] = np.clip(stacked[..., -1], low - _BEYOND, high + _BEYOND)

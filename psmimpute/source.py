@@ -142,7 +142,7 @@ class Source:
             )
         return found
 
-    def _bags(self, fitted: FittedModel, table: EncodedTable) -> npt.NDArray[np.int64] | None:
+    def _bags(self, fitted: FittedModel, table: EncodedTable) -> npt.NDArray[np.uint16] | None:
         """Return how often each row was in each member's bag; None if the rows are new."""
         if fitted.fingerprint != fingerprint(table):
             return None

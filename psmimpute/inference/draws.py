@@ -27,13 +27,10 @@ from psmimpute.random import Purpose, row_uniforms
 
 _MOST_FLOATS = 4_000_000  # of the largest tensor of a pass; more no longer fit the cache
 # Rows whose draws are held in memory at once before they are recorded.
-_HELD_ROWS = 2**16
+_HELD_ROWS = 2**14
 _N_SET_SAMPLES = 4
 # Rows whose weights come down to fewer samples than this are drawn again from more.
 _LEAST_ESS, _MORE_SAMPLES = 8.0, 8
-# Under a model without networks the proposal may be the posterior itself. A few samples tell:
-# where their effective share is at least this, they do for all.
-_FEW_SAMPLES, _FLAT = 8, 0.99
 _REDRAWN_ROWS = 8  # in a block: few rows are poor, and slots that stay empty cost as much
 _ALIGNMENT_ROWS = 4096
 
@@ -261,23 +258,16 @@ class Drawer:
         rows, uniform = self._pass(model, block, group, dim + 1 + n_features)
         posterior = model.posterior(rows)
 
-        def resample(n: int) -> _RowDraws:
-            shift = uniform[..., :dim]
-            found = propose(model, rows, shift, n_samples=n, posterior=posterior)
-            return self._resample(model, block, group, found, uniform[..., dim:])
-
-        if model.spec.n_sets > 1 or model.spec.hidden_dim > 0 or n_samples <= _FEW_SAMPLES:
-            return resample(n_samples)
-        few = resample(_FEW_SAMPLES)
-        few.ess[:] *= n_samples / _FEW_SAMPLES
-        few.tail[:] = -np.inf
-        flat = few.ess >= _FLAT * n_samples
-        if flat.all():
-            return few
-        found = resample(n_samples)
-        for whole, part in zip(found, few, strict=True):
-            whole[flat[: len(whole)]] = part[flat[: len(part)]]
-        return found
+        exact = model.knows_posterior
+        shift = uniform[..., :dim]
+        found = propose(
+            model, rows, shift, n_samples=1 if exact else n_samples, posterior=posterior
+        )
+        drawn = self._resample(model, block, group, found, uniform[..., dim:])
+        if exact:  # any one sample is a draw, and the weights of more would be alike
+            drawn.ess[:] = n_samples
+            drawn.tail[:] = -np.inf
+        return drawn
 
     def _resample(
         self,

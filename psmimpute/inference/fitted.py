@@ -220,7 +220,7 @@ def fingerprint(table: EncodedTable) -> str:
     found = hashlib.sha256(repr(table.values.shape).encode())
     arrays = [table.values, table.observed, table.observed_cells]
     for array in arrays if table.applicable is None else [*arrays, table.applicable]:
-        found.update(np.ascontiguousarray(array).tobytes())
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
 

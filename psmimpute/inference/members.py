@@ -35,7 +35,7 @@ class Resamples:
        data. Journal of Statistical Software 45(7): bootstrapping for proper imputations.
     """
 
-    counts: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.uint16]
     held_out: npt.NDArray[np.int64]
     held_out_weight: npt.NDArray[np.float32]
 
@@ -58,7 +58,7 @@ def resample_rows(n_rows: int, *, members: range, seed: int, resample: bool) -> 
     -------
     Resamples
     """
-    counts = np.empty((len(members), n_rows), dtype=np.int64)
+    counts = np.empty((len(members), n_rows), dtype=np.uint16)
     size = min(_MOST_OUT_OF_BAG, n_rows)
     held_out = np.zeros((len(members), size), dtype=np.int64)
     weight = np.zeros((len(members), size), dtype=np.float32)
@@ -97,14 +97,14 @@ def fold_rows(n_rows: int, *, n_folds: int, seed: int) -> Resamples:
     if n_rows < _LEAST_FOLD_ROWS:
         everyone = np.arange(n_rows)[None]
         return Resamples(
-            np.ones((1, n_rows), dtype=np.int64),
+            np.ones((1, n_rows), dtype=np.uint16),
             everyone.astype(np.int64),
             np.ones((1, n_rows), dtype=np.float32),
         )
     generator = np.random.Generator(np.random.Philox(seed))
     n_parts = 5 if n_folds > 1 else 10
     fold = generator.permutation(n_rows) % n_parts
-    counts = np.stack([(fold != i).astype(np.int64) for i in range(n_folds)])
+    counts = np.stack([(fold != i).astype(np.uint16) for i in range(n_folds)])
     size = min(_MOST_HELD_OUT, -(-n_rows // n_parts))
     held_out = np.zeros((n_folds, size), dtype=np.int64)
     weight = np.zeros((n_folds, size), dtype=np.float32)

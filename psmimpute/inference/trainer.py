@@ -126,16 +126,18 @@ class Trainer:
         self.n_members, self.n_rows = resamples.counts.shape
         self.batch_rows = fit.rows_of_step(self.n_rows)
         self.whole = fit.rows_at_once(self.n_rows) == self.n_rows
-        self.weights = torch.from_numpy(resamples.counts).float().to(self.device)
-        self.total = self.weights.sum(1)
+        self._counts = resamples.counts
+        total = self._counts.sum(1, dtype=np.int64)
+        self.total = torch.from_numpy(total).float().to(self.device)
+        if self.whole:
+            self.weights = torch.from_numpy(self._counts.astype(np.float32)).to(self.device)
         self.held_out = torch.from_numpy(resamples.held_out).to(self.device)
         self.held_out_weight = torch.from_numpy(resamples.held_out_weight).to(self.device)
         numbers = range(first, first + self.n_members)
         seeds = [stream_seed(seed, member=i, purpose=Purpose.TRAINING) for i in numbers]
         self._noise = [torch.Generator(self.device).manual_seed(s) for s in seeds]
         self._order = [np.random.Generator(np.random.Philox(s)) for s in seeds]
-        self._bags = [np.repeat(np.arange(self.n_rows), c) for c in resamples.counts]
-        self._queue: list[npt.NDArray[np.int64]] = [bag[:0] for bag in self._bags]
+        self._queue = [np.empty(0, np.int32)] * self.n_members
         self.flat = FlatParameters(model)
         self._base: Base | None = None
         self._base_age = 0
@@ -157,10 +159,11 @@ class Trainer:
             return self.store.all(), self.weights, self.total
         size = self.batch_rows
         index = np.empty((self.n_members, size), dtype=np.int64)
-        for i, bag in enumerate(self._bags):
+        for i, counts in enumerate(self._counts):
             if self._queue[i].size < size:
-                shuffled = self._order[i].permutation(bag)
-                self._queue[i] = np.concatenate([self._queue[i], shuffled])
+                bag = np.repeat(np.arange(self.n_rows, dtype=np.int32), counts)
+                self._order[i].shuffle(bag)
+                self._queue[i] = np.concatenate([self._queue[i], bag])
             index[i], self._queue[i] = self._queue[i][:size], self._queue[i][size:]
         rows = self.store.take(torch.from_numpy(index).to(self.device))
         one = torch.ones(1, 1, device=self.device)

@@ -16,6 +16,8 @@ from psmimpute.model.layout import Block, FeatureLayout
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.kinds import Family
 
+_BLOCK_ROWS = 2**16
+
 
 class Rows(NamedTuple):
     """A batch of rows; the leading axis is 1 where all members see the same rows.
@@ -96,28 +98,30 @@ def store_rows(table: EncodedTable, layout: FeatureLayout, *, device: torch.devi
     RowStore
     """
     order = np.array(layout.order, dtype=np.intp)
-    values, observed = table.values[:, order], table.observed[:, order]
-    values = np.where(observed, values, 0.0)
     counts = layout.block(Family.COUNT)
     where = order[counts.features] if counts else order[:0]
-    known = table.observed[:, where]
-    lower = np.where(known, table.lower[:, where], -0.5)
-    upper = np.where(known, table.upper[:, where], 0.5)
-    fields = [
-        torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))
-        for a in (values, lower, upper, observed)
-    ]
-    fields += [
-        _network_inputs(fields[0], fields[3], layout),
-        torch.from_numpy(_cells(table)),
-    ]
-    return RowStore(torch.cat(fields, -1).to(device), tuple(a.shape[-1] for a in fields))
+    n_rows, n_features = len(table.values), len(order)
+    widths = (n_features, len(where), len(where), n_features, layout.n_outputs, layout.n_columns)
+    packed = torch.empty(n_rows, sum(widths))
+    for start in range(0, n_rows, _BLOCK_ROWS):  # no second copy of a large table
+        part = slice(start, start + _BLOCK_ROWS)
+        seen = table.observed[part]
+        known = seen[:, where]
+        fields = packed[part].split_with_sizes(widths, dim=-1)
+        values, lower, upper, observed, inputs, cells = fields
+        observed.copy_(torch.from_numpy(seen[:, order]))
+        values.copy_(torch.from_numpy(np.where(seen, table.values[part], 0.0)[:, order]))
+        lower.copy_(torch.from_numpy(np.where(known, table.lower[part][:, where], -0.5)))
+        upper.copy_(torch.from_numpy(np.where(known, table.upper[part][:, where], 0.5)))
+        inputs.copy_(_network_inputs(values, observed, layout))
+        cells.copy_(torch.from_numpy(_cells(table, part)))
+    return RowStore(packed.to(device), widths)
 
 
-def _cells(table: EncodedTable) -> npt.NDArray[np.float32]:
-    cells = table.observed_cells.astype(np.float32)
+def _cells(table: EncodedTable, part: slice) -> npt.NDArray[np.float32]:
+    cells = table.observed_cells[part].astype(np.float32)
     if table.applicable is not None:
-        cells[~table.applicable] = 0.5
+        cells[~table.applicable[part]] = 0.5
     return cells
 
 

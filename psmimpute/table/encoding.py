@@ -94,7 +94,8 @@ def encode(
     features = schema.features
     shape = len(df), len(features)
     values, observed = np.zeros(shape), np.zeros(shape, dtype=bool)
-    lower, upper = np.full(shape, np.nan), np.full(shape, np.nan)
+    nowhere = np.broadcast_to(np.nan, shape)  # takes no memory
+    lower, upper = nowhere, nowhere
     observed_cells = np.zeros((len(df), len(schema.columns)), dtype=bool)
     for j, (column, place) in enumerate(zip(schema.columns, schema.feature_slices, strict=True)):
         series = column_at(df, positions[column.name], column.name)
@@ -105,6 +106,8 @@ def encode(
         block = _encode_column(column, series, observed_cells[:, j])
         values[:, place], observed[:, place] = block.values, block.observed
         if block.lower is not None and block.upper is not None:
+            if lower is nowhere:
+                lower, upper = np.full(shape, np.nan), np.full(shape, np.nan)
             lower[:, place], upper[:, place] = block.lower, block.upper
     return EncodedTable(features, values, lower, upper, observed, observed_cells)
 

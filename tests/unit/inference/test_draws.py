@@ -69,8 +69,23 @@ def test_draws_of_a_missing_cell_follow_its_exact_conditional_law(linear_gaussia
     assert pair == pytest.approx(_correlation(one, row, cells), abs=4.5 / np.sqrt(n))
 
 
-def test_few_samples_do_where_the_proposal_is_the_posterior(linear_gaussian, monkeypatch):
-    exact = linear_gaussian(n_sets=1)
+@pytest.mark.parametrize(
+    ("n_sets", "options", "n_samples"),
+    [
+        (1, {}, 1),
+        (1, {"decoders": "separate"}, 1),
+        (1, {"missingness": "shared"}, 1),
+        (2, {}, 64),
+        (1, {"hidden_dim": 4}, 64),
+        (1, {"missingness": "selection"}, 64),
+        (1, {"missingness": "shared", "mask_latent": True}, 64),
+        (1, {"encoder": "network", "hidden_dim": 4}, 64),
+    ],
+)
+def test_one_sample_does_where_the_posterior_is_known(
+    linear_gaussian, monkeypatch, n_sets, options, n_samples
+):
+    exact = linear_gaussian(n_sets=n_sets)
     taken, real = [], draws.propose
 
     def spy(*given, n_samples, **named):
@@ -78,25 +93,12 @@ def test_few_samples_do_where_the_proposal_is_the_posterior(linear_gaussian, mon
         return real(*given, n_samples=n_samples, **named)
 
     monkeypatch.setattr(draws, "propose", spy)
-    few = _drawer(exact).draw(range(2))
-    assert set(taken) == {8}
-    known = ~np.isnan(few.ess)
-    assert_allclose(few.ess[known], 64, rtol=1e-3)
-
-    monkeypatch.setattr(draws, "_FLAT", 2.0)
-    many = _drawer(exact).draw(range(2))
-    assert set(taken) == {8, 64}
-
-    # Each imputation decides for itself, whatever the others of its pass are.
-    monkeypatch.setattr(draws, "_FLAT", 0.99)
-    size = draws.effective_sample_size
-    uneven = torch.tensor([1.0, 0.5])[:, None]
-    monkeypatch.setattr(draws, "effective_sample_size", lambda w: size(w) * uneven)
-    mixed = _drawer(exact).draw(range(2))
-    for one, two, both in zip(few.features, many.features, mixed.features, strict=True):
-        assert_array_equal(both[0], one[0])
-        assert_array_equal(both[1], two[1])
-        assert not np.array_equal(one[1], two[1])
+    drawer = _drawer(exact, **options)
+    drawn = drawer._draw_rows(drawer.model, range(2), drawer.gappy_rows)
+    assert taken[0] == n_samples
+    if n_samples == 1:
+        assert_array_equal(drawn.ess, 64)
+        assert np.isneginf(drawn.tail).all()
 
 
 def _correlation(one, i, cells):
