@@ -3,8 +3,9 @@
     python -m benchmarks choices interaction --n 5000 --replications 3 --samples 8
     python -m benchmarks choices heavy-tails --replications 24
 
-A bend (``interaction``, ``square``): the model is fitted to n rows, then imputes one large table,
-so that bias shows with little noise; the error is against the analysis of that table without gaps.
+A relation (``interaction``, ``square``; ``neighbours`` in a wide table): the model is fitted to n
+rows, then imputes one large table, so that bias shows with little noise; the error is against the
+analysis of that table without gaps.
 A wrong likelihood (``heavy-tails``, ``rounding``): intervals of pooled draws, and of donors
 that are matched on the model's conditional means.
 """
@@ -26,6 +27,7 @@ from scipy.special import expit
 import psmimpute as psm
 from benchmarks.designs import make_gaps
 from benchmarks.result_file import record
+from benchmarks.speed import gaussian_values
 from psmimpute.model import encoders
 
 RESULTS = Path(__file__).parent / "results" / "choices.csv"
@@ -41,8 +43,8 @@ Draw = Callable[[np.random.Generator, int], tuple[pd.DataFrame, pd.DataFrame]]
 
 
 @dataclass(frozen=True)
-class Bend:
-    """A curved relation, and the formula of its analysis."""
+class Relation:
+    """A relation that imputations may flatten, and the formula of its analysis."""
 
     draw: Draw
     formula: str
@@ -72,6 +74,11 @@ def _square(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFram
     return frame, make_gaps(frame, rng, x=expit(-0.7 + 0.5 * y), w=np.full(n, 0.15))
 
 
+def _neighbours(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    frame = gaussian_values(n, 60, rng)
+    return frame, make_gaps(frame, rng, **{name: np.full(n, 0.2) for name in frame})
+
+
 def _heavy_tails(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     x = rng.normal(size=n)
     w = 0.5 * x + rng.normal(size=n)
@@ -88,9 +95,10 @@ def _rounding(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFr
     return frame, make_gaps(frame, rng, y=expit(-0.7 + x))
 
 
-BENDS = {
-    "interaction": Bend(_interaction, "y ~ x1 * x2"),
-    "square": Bend(_square, "y ~ x + I(x**2) + w"),
+RELATIONS = {
+    "interaction": Relation(_interaction, "y ~ x1 * x2"),
+    "square": Relation(_square, "y ~ x + I(x**2) + w"),
+    "neighbours": Relation(_neighbours, "x30 ~ x29 + x31"),
 }
 OUTCOMES = {
     "heavy-tails": Outcome(_heavy_tails, 1.5),
@@ -98,14 +106,22 @@ OUTCOMES = {
 }
 
 
-def bend(design: Bend, *, n: int, m: int, seeds: range, fit: psm.FitConfig) -> pd.DataFrame:
+def relation(
+    design: Relation,
+    *,
+    n: int,
+    m: int,
+    seeds: range,
+    fit: psm.FitConfig,
+    model: psm.ModelConfig | None = None,
+) -> pd.DataFrame:
     """Error of each coefficient on the large table, a row for each seed."""
     large, where = design.draw(np.random.default_rng(_LARGE_SEED), _LARGE)
     truth = smf.ols(design.formula, large).fit().params
     found = {}
     for seed in seeds:
         frame, gaps = design.draw(np.random.default_rng(seed), n)
-        imputer = psm.PSMImputer(m=m, seed=seed, fit=fit).fit(frame.mask(gaps))
+        imputer = psm.PSMImputer(m=m, seed=seed, fit=fit, model=model).fit(frame.mask(gaps))
         imp = imputer.impute(large.mask(where), m=m, seed=1)
         fits = [smf.ols(design.formula, completed).fit().params for completed in imp]
         found[seed] = pd.concat(fits, axis=1).mean(axis=1) - truth
@@ -180,12 +196,13 @@ def _interval(estimates: list[tuple[float, float]], df: float) -> tuple[float, f
 def main(arguments: list[str]) -> None:
     """Measure; see ``--help``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks choices")
-    parser.add_argument("question", choices=[*BENDS, *OUTCOMES])
+    parser.add_argument("question", choices=[*RELATIONS, *OUTCOMES])
     parser.add_argument("--n", type=int, default=500)
-    parser.add_argument("--m", type=int, default=None, help="4 for a bend, else 20")
+    parser.add_argument("--m", type=int, default=None, help="4 for a relation, else 20")
     parser.add_argument("--replications", type=int, default=8)
     parser.add_argument("--samples", type=int, help="importance samples of the bound")
     parser.add_argument("--draw-samples", type=int, default=64)
+    parser.add_argument("--latents", type=int, help="dimensions of z")
     parser.add_argument("--smoothings", type=int, default=encoders._N_SMOOTHINGS)
     parser.add_argument("--out", type=Path, default=RESULTS)
     a = parser.parse_args(arguments)
@@ -193,13 +210,16 @@ def main(arguments: list[str]) -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + a.replications)
     common = {"question": a.question, "n": a.n, "replications": a.replications}
     common["first_seed"] = FIRST_SEED
-    if a.question in BENDS:
+    if a.question in RELATIONS:
         encoders._N_SMOOTHINGS = a.smoothings
         m = a.m or 4
         fit = psm.FitConfig(n_samples=a.samples or "auto", n_draw_samples=a.draw_samples)
-        errors = bend(BENDS[a.question], n=a.n, m=m, seeds=seeds, fit=fit)
+        model = psm.ModelConfig(latent_dim=a.latents or "auto")
+        design = RELATIONS[a.question]
+        errors = relation(design, n=a.n, m=m, seeds=seeds, fit=fit, model=model)
         setting = (
             f"{a.smoothings} smoothings, {a.samples or 'default'} samples, {a.draw_samples} to draw"
+            + (f", {a.latents} latents" if a.latents else "")
         )
         for term in errors:
             own = {"term": term, "bias": errors[term].mean().round(4), "m": m, "setting": setting}

@@ -83,12 +83,18 @@ def gaussian_table(n: int, d: int, *, seed: int) -> pd.DataFrame:
         No row is without any value.
     """
     rng = np.random.default_rng(seed)
+    frame = gaussian_values(n, d, rng)
+    gaps = rng.random((n, d)) < _RATE
+    gaps[gaps.all(1), 0] = False
+    return frame.mask(gaps)
+
+
+def gaussian_values(n: int, d: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return n rows of d columns x0, x1, ..., normal, each correlated with its neighbours."""
     x = rng.normal(size=(n, d))
     for j in range(1, d):
         x[:, j] = _CORRELATION * x[:, j - 1] + np.sqrt(1 - _CORRELATION**2) * x[:, j]
-    gaps = rng.random((n, d)) < _RATE
-    gaps[gaps.all(1), 0] = False
-    return pd.DataFrame(np.where(gaps, np.nan, x), columns=[f"x{j}" for j in range(d)])
+    return pd.DataFrame(x, columns=[f"x{j}" for j in range(d)])
 
 
 def is_here(contestant: str) -> bool:
