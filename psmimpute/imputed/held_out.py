@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import ndtri
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -146,7 +146,7 @@ def summarize_held_out(
 
 def critical_z(n_columns: int) -> float:
     """Return how many standard errors a coverage may be off, over all columns and levels."""
-    return float(-ndtri(FALSE_ALARM / (2 * len(LEVELS) * max(1, n_columns))))
+    return -NormalDist().inv_cdf(FALSE_ALARM / (2 * len(LEVELS) * max(1, n_columns)))
 
 
 def _coverage(cells: HeldOutColumn, ranks: FloatArray) -> dict[str, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, logit
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.integer]
@@ -88,6 +87,8 @@ def shift_ordered(
         Levels under the shifted law: never lower for a positive shift, never higher for a
         negative one.
     """
+    from scipy.special import expit, logit
+
     below = np.cumsum(probabilities, axis=-1)[..., :-1]
     edges = np.concatenate(
         [np.zeros((*codes.shape, 1)), below, np.ones((*codes.shape, 1))], axis=-1

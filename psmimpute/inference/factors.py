@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import linalg
 from torch import Tensor
 
 from psmimpute.model.layout import FeatureLayout
@@ -103,10 +102,9 @@ def principal_factors(
     n_found = min(n_factors, n_outputs)
     n_passes = _N_PASSES if n_outputs <= _WIDE else _N_PASSES_OF_WIDE
     for _ in range(n_passes if uniqueness is None else 1):
-        reduced = correlation - np.diag(unique)
-        values, vectors = linalg.eigh(reduced, subset_by_index=(n_outputs - n_found, n_outputs - 1))
-        root = np.sqrt(np.maximum(values[::-1], 0.0))
-        loadings[:n_found] = root[:, None] * vectors[:, ::-1].T
+        values, vectors = np.linalg.eigh(correlation - np.diag(unique))
+        top = slice(None, -n_found - 1, -1)
+        loadings[:n_found] = np.sqrt(np.maximum(values[top], 0.0))[:, None] * vectors[:, top].T
         unique = np.clip(1.0 - (loadings**2).sum(0), least, 1.0)
     return loadings, unique
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import logit, ndtri
 from torch import Tensor
 
 from psmimpute.inference.importance import propose
@@ -51,8 +50,9 @@ class _RawMean:
     """
 
     def __init__(self, scale: Tensor, inverses: list[Inverse], *, logistic: bool) -> None:
-        middle = (np.arange(_N_NODES) + 0.5) / _N_NODES
-        noise = logit(middle) if logistic else ndtri(middle)
+        middle = (torch.arange(_N_NODES, dtype=torch.float64) + 0.5) / _N_NODES
+        quantiles: Tensor = torch.logit(middle) if logistic else torch.special.ndtri(middle)
+        noise = quantiles.numpy()
         own = scale.cpu().double().numpy()
         table = np.empty((*own.shape, _GRID.size))
         for e, f in np.ndindex(*own.shape):

@@ -8,6 +8,7 @@ folds' parameters are the members' start.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,6 +73,11 @@ class _Candidate:
     trained: Trained
     rows: torch.Tensor  # held-out loss of each row, flat
 
+    @property
+    def loss(self) -> float:
+        """Mean held-out loss of a row."""
+        return float(self.rows.mean())
+
 
 class CommonFit:
     """Fits candidates on folds of the rows.
@@ -126,20 +132,20 @@ class CommonFit:
         n_factors = self.start.n_factors(best.spec.latent_dim)
         if self.spec.config.latent_dim == "auto" and n_factors > best.spec.latent_dim and exact:
             config = replace(config, latent_dim=n_factors)
-            rival = self._fit(replace(best.spec, config=config), None, plan)
+            rival = self._fit(replace(best.spec, config=config), None, plan, best.loss)
             comparisons.append(_describe(rival, best))
             if _clearly_better(rival, best):
                 best = rival
         if self.spec.hidden_dim > 0 and exact:
             config = replace(best.spec.config, hidden_dim=self.spec.hidden_dim)
             deep = replace(best.spec, config=config)
-            rival = self._fit(deep, best, self.plans.deep)
+            rival = self._fit(deep, best, self.plans.deep, best.loss)
             comparisons.append(_describe(rival, best))
             if _clearly_better(rival, best):
                 best = rival
         plan = self.plans.linear if best.spec.hidden_dim == 0 else self.plans.more_sets
         for k in self.candidates[1:] if sets is None else ():
-            rival = self._fit(replace(best.spec, n_sets=k), best, plan)
+            rival = self._fit(replace(best.spec, n_sets=k), best, plan, best.loss)
             comparisons.append(_describe(rival, best))
             if not _clearly_better(rival, best):
                 break
@@ -149,7 +155,9 @@ class CommonFit:
         )
         return Structure(best.spec, reason, best.trained.model, tuple(comparisons))
 
-    def _fit(self, spec: ModelSpec, warm: _Candidate | None, plan: Plan) -> _Candidate:
+    def _fit(
+        self, spec: ModelSpec, warm: _Candidate | None, plan: Plan, target: float = math.inf
+    ) -> _Candidate:
         n_folds = self.folds.counts.shape[0]
         model = PatternSetMixtureVAE(spec, n_folds)
         generators = [
@@ -162,7 +170,7 @@ class CommonFit:
             copy_shared(warm.trained.model, model, list(range(n_folds)))
         trainer = Trainer(model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed)
         with one_thread():  # folds are too little work for two
-            trained = trainer.run(self.on_step)
+            trained = trainer.run(self.on_step, target)
         rows = trainer.judge_rows()[trainer.held_out_weight > 0]
         return _Candidate(spec, trained, rows)
 
@@ -322,7 +330,7 @@ def _describe(rival: _Candidate, best: _Candidate | None) -> dict[str, float | i
         "n_sets": rival.spec.n_sets,
         "latents": rival.spec.latent_dim,
         "networks": rival.spec.hidden_dim > 0,
-        "held_out_loss": float(rival.rows.mean()),
+        "held_out_loss": rival.loss,
         "gain": gain,
         "standard_error": error,
     }

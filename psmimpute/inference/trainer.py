@@ -212,13 +212,17 @@ class Trainer:
         self.flat.values.copy_(current)
         return loss.sum(1) / self.held_out_weight.sum(1).clamp_min(1)
 
-    def run(self, on_step: Callable[[int], None] | None = None) -> Trained:
-        """Train until the held-out loss settles or the steps are used up.
+    def run(
+        self, on_step: Callable[[int], None] | None = None, target: float = math.inf
+    ) -> Trained:
+        """Train until the held-out loss settles, the steps are used up or there is no hope.
 
         Parameters
         ----------
         on_step : callable, optional
             Called with each step's number.
+        target : float
+            Mean held-out loss to come below: training ends when that is out of reach.
 
         Returns
         -------
@@ -248,7 +252,7 @@ class Trainer:
             steps.append(step)
             losses.append(loss.cpu().numpy())
             settled = step - best_step >= _PATIENCE * plan.every
-            if bool(settled.all()):
+            if bool(settled.all()) or _is_hopeless(steps, losses, plan.n_steps, target):
                 break
         with torch.no_grad():
             self.flat.values.copy_(best)
@@ -263,6 +267,22 @@ class Trainer:
             best_step.cpu().numpy(),
             done,
         )
+
+
+def _is_hopeless(
+    steps: list[int], losses: list[npt.NDArray[np.float64]], n_steps: int, target: float
+) -> bool:
+    """Tell whether the loss will not come below `target` in the steps that are left.
+
+    Not if each doubling of the steps lowers it as much as the last one did, though they lower it
+    less and less.
+    """
+    if len(steps) <= _PATIENCE:
+        return False
+    half = int(np.searchsorted(steps, steps[-1] / 2))
+    now, before = float(losses[-1].mean()), float(losses[half].mean())
+    doublings = math.log2(n_steps / steps[-1])
+    return now - max(0.0, before - now) * doublings > target
 
 
 def _schedule(step: int, n_steps: int) -> float:

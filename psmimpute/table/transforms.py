@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -212,6 +211,8 @@ class Transform:
 
 def _normal_score_knots(x: FloatArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Knots at distinct values, spread evenly over the normal scores of their mid-ranks."""
+    from scipy.special import ndtri  # noqa: PLC0415 (a fifth of a second, which few tables need)
+
     values, counts = np.unique(x, return_counts=True)
     if len(values) == 1:
         return (float(values[0]), float(np.nextafter(values[0], np.inf))), (0.0, 1.0)

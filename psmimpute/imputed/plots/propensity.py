@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit
 
 from psmimpute.exceptions import ImputationError
 from psmimpute.imputed.imputed_table import ImputedTable
@@ -108,6 +107,9 @@ def missing_propensity(predictors: pd.DataFrame, missing: npt.NDArray[np.bool_])
     ndarray, shape (n_rows,)
         Probabilities.
     """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
     design = _design(predictors)
     target = missing.astype(float)
 
@@ -116,8 +118,6 @@ def missing_propensity(predictors: pd.DataFrame, missing: npt.NDArray[np.bool_])
         penalized = np.append(0.0, coefficients[1:])
         value = np.logaddexp(0, linear).sum() - target @ linear + RIDGE * (penalized**2).sum() / 2
         return float(value), design.T @ (expit(linear) - target) + RIDGE * penalized
-
-    from scipy.optimize import minimize
 
     start = np.zeros(design.shape[1])
     fitted = minimize(loss, start, jac=True, method="L-BFGS-B")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from psmimpute.inference.config import FitConfig
 from psmimpute.inference.members import Resamples, resample_rows
 from psmimpute.inference.start import Start
 from psmimpute.inference.structure import CommonFit, plan_training
-from psmimpute.inference.trainer import Plan, Trainer
+from psmimpute.inference.trainer import Plan, Trainer, _is_hopeless
 
 N_ROWS = 60
 
@@ -22,7 +24,7 @@ def exact(linear_gaussian):
     return linear_gaussian(n_rows=N_ROWS, n_sets=1, n_members=4)
 
 
-def _train(exact, *, members=range(4), plan=None, fit=None, first=0, **options):
+def _train(exact, *, members=range(4), plan=None, fit=None, first=0, target=math.inf, **options):
     model = exact.model(**options)
     model = model.subset(list(members)).requires_grad_(True)
     resamples = resample_rows(N_ROWS, members=members, seed=3, resample=True)
@@ -35,7 +37,7 @@ def _train(exact, *, members=range(4), plan=None, fit=None, first=0, **options):
         seed=9,
         first=first,
     )
-    return trainer.run()
+    return trainer.run(target=target)
 
 
 def test_the_held_out_loss_falls_and_the_best_state_is_kept(exact):
@@ -263,3 +265,25 @@ def test_padding_of_the_held_out_rows_does_not_count(exact):
     loss = trainer.run().losses[0]
     expected = [-exact.log_likelihood(e)[[7, 9]].mean() for e in range(4)]
     assert_allclose(loss, expected, atol=1e-4)
+
+
+def _losses(*values):
+    return [np.array([value]) for value in values]
+
+
+def test_a_rival_out_of_reach_is_given_up():
+    steps = list(range(0, 80, 10))
+    falling = _losses(9.0, 8.0, 7.0, 6.4, 6.0, 5.7, 5.5, 5.4)
+    # From step 40 to 70 it fell by .6, and 300 steps are two doublings away: 4.1 at best.
+    assert not _is_hopeless(steps, falling, 300, 4.2)
+    assert _is_hopeless(steps, falling, 300, 4.0)
+    assert not _is_hopeless(steps, falling, 300, math.inf)
+    assert _is_hopeless(steps, falling, 70, 5.3)  # no steps are left
+    assert not _is_hopeless(steps[:6], falling[:6], 300, 0.0)  # too early to tell
+
+
+def test_a_fit_with_a_target_out_of_reach_ends_early(exact):
+    plan = Plan(200, 2, every=5)
+    given_up, whole = (_train(exact, plan=plan, target=t) for t in (-1e9, math.inf))
+    assert given_up.steps == tuple(range(0, 40, 5))[: len(given_up.steps)]
+    assert len(given_up.steps) < len(whole.steps)
