@@ -243,22 +243,23 @@ class Encoder(nn.Module):
         set_shares: Tensor,
     ) -> _Reading:
         """How much an observed cell counts, and how far x_mis departs from x_obs."""
-        observed, missing = (
-            torch.cat(
-                [
-                    weight[block.features][likelihood.get_buffer("owner")]
-                    if block.family == Family.CATEGORICAL
-                    else weight[block.features]
-                    for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True)
-                ]
-            )
-            for weight in weights
-        )
+        observed, missing = (self._by_output(weight, likelihoods) for weight in weights)
+        total = observed + missing
+        weight = total if bool((total != 1).any()) else None
         if decoder.shift is None or decoder.slope is None:
-            return _Reading(observed + missing, None)
+            return _Reading(weight, None)
         shift = torch.einsum("es,eso->eo", set_shares, decoder.shift[:, 0, :, 0])
-        share = missing / (observed + missing)
-        return _Reading(observed + missing, _Deviation(share, shift[:, None], decoder.slope))
+        return _Reading(weight, _Deviation(missing / total, shift[:, None], decoder.slope))
+
+    def _by_output(self, of_features: Tensor, likelihoods: LikelihoodBlocks) -> Tensor:
+        """Repeat numbers of categorical features for each of their levels."""
+        parts = []
+        for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True):
+            own = of_features[block.features]
+            if block.family == Family.CATEGORICAL:
+                own = own[likelihood.get_buffer("owner")]
+            parts.append(own)
+        return torch.cat(parts)
 
     def _linear_evidence(
         self,
@@ -319,19 +320,24 @@ class Encoder(nn.Module):
         times that point, `excess` a variance to add to that of the cell; all have the axes
         (members, rows, outputs).
         """
-        information, target = torch.zeros_like(eta), torch.zeros_like(eta)
+        found = []
         for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True):
             step = likelihood.expand(eta[..., block.outputs], rows.observation(block))
             seen = rows.observed[..., block.features]
             if block.family == Family.CATEGORICAL:
                 seen = seen[..., likelihood.get_buffer("owner")]
-            information[..., block.outputs] = step.information * seen
             centred = step.information * latent_part[..., block.outputs] + step.score
-            target[..., block.outputs] = centred * seen
+            found.append((step.information * seen, centred * seen))
+        information, target = (
+            parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+            for parts in zip(*found, strict=True)
+        )
         if excess is not None:
             share = 1 / (1 + information * excess)
             information, target = information * share, target * share
-        return information * reading.weight, target * reading.weight
+        if reading.weight is not None:
+            information, target = information * reading.weight, target * reading.weight
+        return information, target
 
 
 def _prior_of_rows(sets: GaussianSets, log_rho: Tensor, n_rows: int) -> Posterior:
@@ -371,7 +377,7 @@ class _Deviation(NamedTuple):
 class _Reading(NamedTuple):
     """How observed cells enter the evidence."""
 
-    weight: Tensor  # (outputs,)
+    weight: Tensor | None  # (outputs,); None where all count once
     deviation: _Deviation | None
 
 
