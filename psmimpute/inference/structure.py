@@ -107,6 +107,7 @@ class CommonFit:
     ) -> None:
         self.spec, self.store, self.fit, self.on_step = spec, store, fit, on_step
         self.start = Start(store, spec.layout)
+        self.comparisons: list[dict[str, float | int | bool]] = []
         self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
         n_rows = store.n_rows
         self.many = n_rows > _MANY_ROWS
@@ -122,38 +123,52 @@ class CommonFit:
         sets : int or None
             Number of pattern sets where the user fixed it.
         """
-        comparisons: list[dict[str, float | int | bool]] = []
+        self.comparisons.clear()
         first = 1 if sets is None else sets
         exact = self.spec.config.encoder == "exact"  # else there is no model without networks
         config = replace(self.spec.config, hidden_dim=0) if exact else self.spec.config
         plan = self.plans.linear if exact else self.plans.deep
         best = self._fit(replace(self.spec, config=config, n_sets=first), None, plan)
-        comparisons.append(_describe(best, None))
+        self.comparisons.append(_describe(best, None))
+        if exact:
+            best = self._try_factors(self._try_networks(best))
+        if sets is None:
+            best = self._try_sets(best)
+        most = self.candidates[-1] if sets is None else 0
+        reason = _explain(best, most=most, comparisons=self.comparisons)
+        return Structure(best.spec, reason, best.trained.model, tuple(self.comparisons))
+
+    def _try_networks(self, best: _Candidate) -> _Candidate:
+        if self.spec.hidden_dim == 0:
+            return best
+        config = replace(best.spec.config, hidden_dim=self.spec.hidden_dim)
+        return self._challenge(best, replace(best.spec, config=config), best, self.plans.deep)
+
+    def _try_factors(self, best: _Candidate) -> _Candidate:
+        """Give z a dimension for each factor that the correlations show."""
         n_factors = self.start.n_factors(best.spec.latent_dim)
-        if self.spec.config.latent_dim == "auto" and n_factors > best.spec.latent_dim and exact:
-            config = replace(config, latent_dim=n_factors)
-            rival = self._fit(replace(best.spec, config=config), None, plan, best.loss)
-            comparisons.append(_describe(rival, best))
-            if _clearly_better(rival, best):
-                best = rival
-        if self.spec.hidden_dim > 0 and exact:
-            config = replace(best.spec.config, hidden_dim=self.spec.hidden_dim)
-            deep = replace(best.spec, config=config)
-            rival = self._fit(deep, best, self.plans.deep, best.loss)
-            comparisons.append(_describe(rival, best))
-            if _clearly_better(rival, best):
-                best = rival
+        if self.spec.config.latent_dim != "auto" or n_factors == best.spec.latent_dim:
+            return best
+        config = replace(best.spec.config, latent_dim=n_factors, hidden_dim=0)
+        wider = self._challenge(best, replace(best.spec, config=config), None, self.plans.linear)
+        return best if wider is best else self._try_networks(wider)
+
+    def _try_sets(self, best: _Candidate) -> _Candidate:
         plan = self.plans.linear if best.spec.hidden_dim == 0 else self.plans.more_sets
-        for k in self.candidates[1:] if sets is None else ():
-            rival = self._fit(replace(best.spec, n_sets=k), best, plan, best.loss)
-            comparisons.append(_describe(rival, best))
-            if not _clearly_better(rival, best):
+        for k in self.candidates[1:]:
+            rival = self._challenge(best, replace(best.spec, n_sets=k), best, plan)
+            if rival is best:
                 break
             best = rival
-        reason = _explain(
-            best, most=self.candidates[-1] if sets is None else 0, comparisons=comparisons
-        )
-        return Structure(best.spec, reason, best.trained.model, tuple(comparisons))
+        return best
+
+    def _challenge(
+        self, best: _Candidate, spec: ModelSpec, warm: _Candidate | None, plan: Plan
+    ) -> _Candidate:
+        """Fit a rival, from the parameters it has in common with `warm`; return the better."""
+        rival = self._fit(spec, warm, plan, best.loss)
+        self.comparisons.append(_describe(rival, best))
+        return rival if _clearly_better(rival, best) else best
 
     def _fit(
         self, spec: ModelSpec, warm: _Candidate | None, plan: Plan, target: float = math.inf
