@@ -73,7 +73,7 @@ def find_moments(rows: Rows, layout: FeatureLayout) -> Moments:
     correlation *= pairs / (pairs + _SHRINKING_PAIRS)
     np.fill_diagonal(correlation, 1.0)
     others = ~np.eye(len(pairs), dtype=bool)
-    n_pairs = float(pairs[others].mean()) if others.any() else float(n.mean())
+    n_pairs = float(pairs[others].mean()) if others.any() else float(len(seen))
     return Moments(mean, sd, scores, seen, correlation, n_pairs)
 
 

@@ -57,6 +57,18 @@ def test_as_many_factors_count_as_there_are(k, linear_gaussian, rng):
     assert count_factors(moments, 25, 48) == 25
 
 
+@pytest.mark.parametrize("n_columns", [0, 1])
+def test_fewer_than_two_columns_have_no_pairs(n_columns, linear_gaussian, rng):
+    exact = linear_gaussian(n_rows=4, n_sets=1, n_members=1, n_columns=2)
+    rows, layout = exact.store().all(), exact.model().spec.layout
+    kept = slice(0, n_columns)
+    rows = rows._replace(inputs=rows.inputs[..., kept], observed=rows.observed[..., kept])
+    block = replace(layout.blocks[0], features=kept)
+    found = find_moments(rows, replace(layout, blocks=(block,) if n_columns else ()))
+    assert found.n_pairs == 4
+    assert count_factors(found, 1, 48) == 1
+
+
 def test_no_factor_counts_in_noise(linear_gaussian, rng):
     moments = _moments(_gappy(rng.normal(size=(800, 40)), rng), linear_gaussian)
     assert count_factors(moments, 1, 48) == 1
