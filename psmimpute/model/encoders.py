@@ -259,7 +259,7 @@ class Encoder(nn.Module):
             if block.family == Family.CATEGORICAL:
                 own = own[likelihood.get_buffer("owner")]
             parts.append(own)
-        return torch.cat(parts)
+        return torch.cat(parts) if parts else of_features
 
     def _linear_evidence(
         self,
@@ -328,6 +328,8 @@ class Encoder(nn.Module):
                 seen = seen[..., likelihood.get_buffer("owner")]
             centred = step.information * latent_part[..., block.outputs] + step.score
             found.append((step.information * seen, centred * seen))
+        if not found:
+            return eta, eta
         information, target = (
             parts[0] if len(parts) == 1 else torch.cat(parts, -1)
             for parts in zip(*found, strict=True)
