@@ -135,7 +135,7 @@ class RowImputer:
         RowDraws
         """
         fitted, missing = self.fitted, table.missing_cells
-        if chosen is not None:
+        if chosen is not None and chosen.any():
             table, missing = table.hide(chosen), missing | chosen
         draws = Drawer(
             fitted.model,
