@@ -77,6 +77,10 @@ class SparseColumnWarning(PSMWarning):
     """A column, or a level of it, was observed too rarely to be modelled well."""
 
 
+class NumbersAsTextWarning(PSMWarning):
+    """A column of text holds numbers, and is taken for labels without order."""
+
+
 class LowESSWarning(PSMWarning):
     """Importance weights are so uneven that some rows' draws rest on few samples."""
 

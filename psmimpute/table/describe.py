@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from psmimpute.exceptions import ConstantColumnWarning, SchemaError, SparseColumnWarning
+from psmimpute.exceptions import (
+    ConstantColumnWarning,
+    NumbersAsTextWarning,
+    SchemaError,
+    SparseColumnWarning,
+)
 from psmimpute.table.kind_rules import is_whole, numeric_kind
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.limits import number_limits, number_support
@@ -54,6 +60,8 @@ _POSSIBLE_KINDS = {
 }
 # More distinct labels than this, and in more than half of the rows another one: an identifier.
 IDENTIFIER_LEVELS, IDENTIFIER_SHARE = 50, 0.5
+# So many labels that nearly all say a number are numbers that came as text.
+NUMBERS_AS_TEXT, MOST_OTHERS = 11, 0.1
 # A level rarer than this is hardly learnt. In a small table every level is, and no news.
 RARE_LEVEL, RARE_LEVEL_NEEDS = 5, 50
 
@@ -116,6 +124,8 @@ def describe_column(series: pd.Series, request: ColumnRequest) -> ColumnSchema |
         If one value only was observed.
     SparseColumnWarning
         If the column looks like an identifier, or has gaps and rare levels.
+    NumbersAsTextWarning
+        If the column is text that says numbers.
     """
     observed = ~is_missing(series)
     n_observed = int(observed.sum())
@@ -249,6 +259,8 @@ def _describe_levels(
     levels = tuple(value for value, _ in seen)
     if len(levels) == 1:
         return _constant(column, levels[0])
+    if not asked and column.kind is ColumnKind.NOMINAL:
+        _warn_of_numbers(column, levels)
     if len(levels) == 2 and column.kind is not ColumnKind.BINARY:
         reason = f"{column.reason}, two of them observed"
         column = replace(column, kind=ColumnKind.BINARY, reason=reason)
@@ -287,6 +299,26 @@ def _leave_out(column: ColumnSchema, n_levels: int) -> LeftOut:
         SparseColumnWarning,
     )
     return LeftOut(looks)
+
+
+def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> None:
+    """Warn where most of many labels are texts that say a number; 0123 is a code, and none."""
+    if len(levels) < NUMBERS_AS_TEXT or not all(isinstance(value, str) for value in levels):
+        return
+    if any(value[:1] == "0" and value[1:2].isdigit() for value in levels):
+        return
+    numbers = pd.to_numeric(pd.Series(levels, dtype=object), errors="coerce")
+    others = [value for value, x in zip(levels, numbers, strict=True) if not math.isfinite(x)]
+    if len(others) > MOST_OTHERS * len(levels):
+        return
+    shown = ", ".join(map(repr, others[:3])) + (", ..." if len(others) > 3 else "")
+    but = f", but for {shown}," if others else ""
+    warn(
+        f"column {column.name!r} is text whose {len(levels)} distinct values are numbers{but} and "
+        f"is taken for labels without order: make it numbers by pd.to_numeric(df[{column.name!r}], "
+        f"errors='coerce'), or say kinds={{{column.name!r}: 'nominal'}}",
+        NumbersAsTextWarning,
+    )
 
 
 def _warn_of_rare_levels(column: ColumnSchema, seen: list[tuple[Any, int]]) -> None:

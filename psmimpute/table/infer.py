@@ -61,6 +61,8 @@ def infer_schema(
         If one value only of a column was observed.
     SparseColumnWarning
         If a column looks like an identifier and is left out, or has gaps and rare levels.
+    NumbersAsTextWarning
+        If a column is text that says numbers, and is taken for labels.
 
     Examples
     --------

@@ -10,6 +10,7 @@ import pytest
 
 from psmimpute.exceptions import (
     ConstantColumnWarning,
+    NumbersAsTextWarning,
     SchemaError,
     SparseColumnWarning,
     SupportError,
@@ -159,6 +160,18 @@ def test_identifiers_are_left_out(rng):
     df.loc[3, "name"] = None
     with pytest.raises(SchemaError, match=r"'name' looks like .* 1 missing: give exclude=\['name'"):
         infer_schema(df)
+
+
+def test_numbers_that_came_as_text_are_announced():
+    numbers = [f"{i / 2}" for i in range(30)] * 2
+    df = pd.DataFrame({"dose": [*numbers, "n/a"], "x": np.arange(61.0)})
+    told = r"'dose' is text whose 31 distinct values are numbers, but for 'n/a',.*pd\.to_numeric"
+    with pytest.warns(NumbersAsTextWarning, match=told):
+        assert infer_schema(df)["dose"].kind == "nominal"
+    infer_schema(df, kinds={"dose": "nominal"})
+    infer_schema(df.assign(dose=df["dose"].map(lambda text: f"0{text}")))  # codes
+    infer_schema(df.assign(dose=["1", "2", "3"] * 20 + ["4"]))
+    infer_schema(df.assign(dose=[f"{text} mg" for text in df["dose"]]))
 
 
 def test_rare_levels_of_a_column_with_gaps_are_announced():
