@@ -15,6 +15,7 @@ from psmimpute.imputed.checks import make_checks
 from psmimpute.imputed.held_out import summarize_held_out
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.plots.weights import PARETO_K_LIMIT
+from psmimpute.table.reading import Storage, read_times, storage_of
 from psmimpute.telling import warn
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,9 +33,10 @@ class Diagnostics:
     columns : DataFrame
         One row for each column with imputed cells: ``n_imputed``; for numbers ``mean_observed``,
         ``mean_imputed``, ``sd_observed``, ``sd_imputed`` (over all imputations) and
-        ``difference`` (of the means, in observed standard deviations); for other columns
-        ``difference`` is the total variation distance between the shares of their levels, 0
-        to 1. Differences are no fault by themselves: they may come from the mechanism.
+        ``difference`` (of the means, in observed standard deviations); for dates and durations
+        ``difference`` alone; for other columns it is the total variation distance between the
+        shares of their levels, 0 to 1. Differences are no fault by themselves: they may come
+        from the mechanism.
     weights : Series
         Over rows: smallest, 5 % quantile and median of the effective sample size, and the
         share of rows with a Pareto k above 0.7. Empty if the imputations carry none.
@@ -198,21 +200,26 @@ def _compared(imp: ImputedTable, name: Hashable) -> dict[str, float]:
     cells = imp.imputed_values(name)
     imputed = pd.concat([cells[k] for k in cells.columns], ignore_index=True).dropna()
     result: dict[str, float] = {"n_imputed": int(rows.sum())}
+    if storage_of(observed) in (Storage.DATETIME, Storage.TIMEDELTA):
+        seen, drawn = (read_times(values).ticks.astype(float) for values in (observed, imputed))
+        return {**result, "difference": _standardised(drawn.mean() - seen.mean(), seen.std())}
     if not pd.api.types.is_numeric_dtype(observed.dtype):
         shares = [values.value_counts(normalize=True) for values in (observed, imputed)]
         gaps = shares[0].astype(float).sub(shares[1].astype(float), fill_value=0.0)
         return {**result, "difference": float(gaps.abs().sum() / 2)}
     seen, drawn = observed.to_numpy(dtype=float), imputed.to_numpy(dtype=float)
-    spread = float(seen.std())
-    gap = float(drawn.mean() - seen.mean())
     return {
         **result,
         "mean_observed": float(seen.mean()),
         "mean_imputed": float(drawn.mean()),
-        "sd_observed": spread,
+        "sd_observed": float(seen.std()),
         "sd_imputed": float(drawn.std()),
-        "difference": gap / spread if spread else 0.0,
+        "difference": _standardised(drawn.mean() - seen.mean(), seen.std()),
     }
+
+
+def _standardised(gap: float, spread: float) -> float:
+    return float(gap / spread) if spread else 0.0
 
 
 def _weights(imp: ImputedTable) -> pd.Series:

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 
 from psmimpute.exceptions import ExtrapolationWarning
 from psmimpute.imputed.diagnostics import extrapolated_cells
+from psmimpute.imputed.from_long import from_long
 
 
 @pytest.fixture
@@ -45,6 +46,19 @@ def test_levels_are_compared_by_total_variation(imp, frame):
     drawn = pd.Series(imp.values[imp.position("town")].ravel()).value_counts(normalize=True)
     expected = sum(abs(seen.get(t, 0) - drawn.get(t, 0)) for t in ("Bonn", "Lyon", "Pisa")) / 2
     assert_allclose(imp.diagnostics().columns.loc["town", "difference"], expected)
+
+
+@pytest.mark.parametrize("start", [pd.Timestamp("2024-01-01"), pd.Timedelta(0)])
+def test_times_are_compared_in_standard_deviations(start):
+    days = [2.0, 4.0, 6.0, 8.0]
+    rows = []
+    for k, filled in enumerate([None, 10.0, 20.0]):
+        times = [start + pd.Timedelta(days=day) for day in days]
+        times.append(pd.NaT if filled is None else start + pd.Timedelta(days=filled))
+        rows.append(pd.DataFrame({".imp": k, ".id": range(5), "t": times}))
+    imp = from_long(pd.concat(rows, ignore_index=True))
+    found = imp.diagnostics().columns.loc["t"]
+    assert_allclose(found["difference"], (15.0 - 5.0) / np.std(days))
 
 
 def test_weights_and_members(imp):
