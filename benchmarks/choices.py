@@ -113,7 +113,7 @@ def relation(
     m: int,
     seeds: range,
     fit: psm.FitConfig,
-    model: psm.ModelConfig | None = None,
+    model: psm.ModelConfig,
 ) -> pd.DataFrame:
     """Error of each coefficient on the large table, a row for each seed."""
     large, where = design.draw(np.random.default_rng(_LARGE_SEED), _LARGE)

@@ -257,7 +257,6 @@ class Drawer:
         dim, n_features = model.spec.latent_dim, self.layout.n_features
         rows, uniform = self._pass(model, block, group, dim + 1 + n_features)
         posterior = model.posterior(rows)
-
         exact = model.knows_posterior
         shift = uniform[..., :dim]
         found = propose(

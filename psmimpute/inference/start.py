@@ -83,9 +83,8 @@ class Start:
         """
         model.reset(generators)
         rows, moments, spec = self._rows, self._moments, model.spec
-        gaussian = all(block.family == Family.GAUSSIAN for block in spec.layout.blocks)
         whole = spec.latent_dim >= spec.layout.n_outputs
-        full = gaussian and whole and spec.missingness != "selection"
+        full = spec.layout.is_gaussian and whole and spec.missingness != "selection"
         loadings, uniqueness = self._principal_factors(spec.latent_dim, full=full)
         _write(model, loadings, uniqueness, moments)
         for e, generator in enumerate(generators):

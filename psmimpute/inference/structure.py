@@ -107,12 +107,12 @@ class CommonFit:
     ) -> None:
         self.spec, self.store, self.fit, self.on_step = spec, store, fit, on_step
         self.start = Start(store, spec.layout)
-        self.comparisons: list[dict[str, float | int | bool]] = []
+        self._comparisons: list[dict[str, float | int | bool]] = []
         self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
         n_rows = store.n_rows
         self.many = n_rows > _MANY_ROWS
         self.folds = fold_rows(n_rows, n_folds=1 if self.many else _N_FOLDS, seed=self.seed)
-        self.plans = plan_training(n_rows, self.spec.latent_dim, fit)
+        self.plans = plan_training(n_rows, spec.latent_dim, fit)
         self.candidates = _MORE_CANDIDATES if self.many else _CANDIDATE_SETS
 
     def choose(self, *, sets: int | None) -> Structure:
@@ -123,20 +123,20 @@ class CommonFit:
         sets : int or None
             Number of pattern sets where the user fixed it.
         """
-        self.comparisons.clear()
+        self._comparisons.clear()
         first = 1 if sets is None else sets
         exact = self.spec.config.encoder == "exact"  # else there is no model without networks
         config = replace(self.spec.config, hidden_dim=0) if exact else self.spec.config
         plan = self.plans.linear if exact else self.plans.deep
         best = self._fit(replace(self.spec, config=config, n_sets=first), None, plan)
-        self.comparisons.append(_describe(best, None))
+        self._comparisons.append(_describe(best, None))
         if exact:
             best = self._try_factors(self._try_networks(best))
         if sets is None:
             best = self._try_sets(best)
         most = self.candidates[-1] if sets is None else 0
-        reason = _explain(best, most=most, comparisons=self.comparisons)
-        return Structure(best.spec, reason, best.trained.model, tuple(self.comparisons))
+        reason = _explain(best, most=most, comparisons=self._comparisons)
+        return Structure(best.spec, reason, best.trained.model, tuple(self._comparisons))
 
     def _try_networks(self, best: _Candidate) -> _Candidate:
         if self.spec.hidden_dim == 0:
@@ -146,8 +146,10 @@ class CommonFit:
 
     def _try_factors(self, best: _Candidate) -> _Candidate:
         """Give z a dimension for each factor that the correlations show."""
+        if self.spec.config.latent_dim != "auto":
+            return best
         n_factors = self.start.n_factors(best.spec.latent_dim)
-        if self.spec.config.latent_dim != "auto" or n_factors == best.spec.latent_dim:
+        if n_factors == best.spec.latent_dim:
             return best
         config = replace(best.spec.config, latent_dim=n_factors, hidden_dim=0)
         wider = self._challenge(best, replace(best.spec, config=config), None, self.plans.linear)
@@ -167,7 +169,7 @@ class CommonFit:
     ) -> _Candidate:
         """Fit a rival, from the parameters it has in common with `warm`; return the better."""
         rival = self._fit(spec, warm, plan, best.loss)
-        self.comparisons.append(_describe(rival, best))
+        self._comparisons.append(_describe(rival, best))
         return rival if _clearly_better(rival, best) else best
 
     def _fit(

@@ -215,10 +215,9 @@ class Encoder(nn.Module):
         sets = prior.components()
         if not self.exact:
             return Base(_prior_of_rows(sets, log_rho, n_rows), centre)
-        gaussian = all(block.family == Family.GAUSSIAN for block in self.layout.blocks)
         smooths = self.smooths(decoder)
         reading = self._reading(decoder, likelihoods, weights, log_rho[..., 0].exp())
-        if not gaussian or (smooths and self.n_sets > 1):
+        if not self.layout.is_gaussian or (smooths and self.n_sets > 1):
             evidence = self._linear_evidence(rows, centre, decoder, likelihoods, reading)
             pooled = _combine(evidence, _pool_sets(sets, log_rho[..., 0].exp()), 0.0)
             centre = pooled.mean[:, 0]

@@ -63,6 +63,11 @@ class FeatureLayout:
     n_outputs: int
 
     @property
+    def is_gaussian(self) -> bool:
+        """Whether every feature is Gaussian."""
+        return all(block.family == Family.GAUSSIAN for block in self.blocks)
+
+    @property
     def n_features(self) -> int:
         """Number of features."""
         return len(self.order)

@@ -194,12 +194,11 @@ class PatternSetMixtureVAE(nn.Module):
     def knows_posterior(self) -> bool:
         """Whether the recognition model's q(z | .) is the posterior itself."""
         spec, mask = self.spec, self.missingness
-        gaussian = all(block.family == Family.GAUSSIAN for block in spec.layout.blocks)
         straight = spec.hidden_dim == 0 and spec.config.encoder == "exact"
         silent = isinstance(mask, Ignorable) or (
             isinstance(mask, SharedParameter) and mask.latent is None
         )
-        return gaussian and straight and silent and spec.n_sets == 1
+        return spec.layout.is_gaussian and straight and silent and spec.n_sets == 1
 
     def posterior(self, rows: Rows, base: Base | None = None) -> Posterior:
         """Recognition model's q(r | .) and q(z | r, .) of a batch of rows.

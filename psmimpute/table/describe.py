@@ -311,8 +311,7 @@ def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> None:
     others = [value for value, x in zip(levels, numbers, strict=True) if not math.isfinite(x)]
     if len(others) > MOST_OTHERS * len(levels):
         return
-    shown = ", ".join(map(repr, others[:3])) + (", ..." if len(others) > 3 else "")
-    but = f", but for {shown}," if others else ""
+    but = f", but for {_first_few(others)}," if others else ""
     warn(
         f"column {column.name!r} is text whose {len(levels)} distinct values are numbers{but} and "
         f"is taken for labels without order: make it numbers by pd.to_numeric(df[{column.name!r}], "
@@ -324,9 +323,13 @@ def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> None:
 def _warn_of_rare_levels(column: ColumnSchema, seen: list[tuple[Any, int]]) -> None:
     rare = [value for value, n in seen if n < RARE_LEVEL]
     if rare and column.n_missing and column.n_observed >= RARE_LEVEL_NEEDS:
-        shown = ", ".join(repr(value) for value in rare[:3]) + (", ..." if len(rare) > 3 else "")
         warn(
             f"column {column.name!r} has {len(rare)} level(s) observed fewer than {RARE_LEVEL} "
-            f"times ({shown}): what is imputed of them rests on little; merge rare levels",
+            f"times ({_first_few(rare)}): what is imputed of them rests on little; merge rare "
+            "levels",
             SparseColumnWarning,
         )
+
+
+def _first_few(values: list[Any]) -> str:
+    return ", ".join(map(repr, values[:3])) + (", ..." if len(values) > 3 else "")
