@@ -15,6 +15,7 @@ from threading import Event
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from psmimpute.inference.members import Resamples
@@ -155,7 +156,9 @@ def run_groups(
 
 
 def join_trained(parts: list[Trained], device: torch.device) -> Trained:
-    """Put the members of groups beside each other; all must have taken the same steps.
+    """Put the members of groups beside each other.
+
+    A group that ended sooner keeps its last losses for the steps of the others.
 
     Parameters
     ----------
@@ -169,11 +172,18 @@ def join_trained(parts: list[Trained], device: torch.device) -> Trained:
     """
     if len(parts) == 1 and parts[0].model.device == device:
         return parts[0]
+    steps = max((part.steps for part in parts), key=len)
+
+    def beside(losses: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+        missing = [len(steps) - len(own) for own in losses]
+        padded = [np.pad(x, ((0, k), (0, 0)), "edge") for x, k in zip(losses, missing, strict=True)]
+        return np.concatenate(padded, axis=1)
+
     return Trained(
         PatternSetMixtureVAE.join([part.model for part in parts]).to(device),
-        parts[0].steps,
-        np.concatenate([part.losses for part in parts], axis=1),
-        np.concatenate([part.training_losses for part in parts], axis=1),
+        steps,
+        beside([part.losses for part in parts]),
+        beside([part.training_losses for part in parts]),
         sum(part.bad_gradients for part in parts),
         np.concatenate([part.best_step for part in parts]),
         np.concatenate([part.settled for part in parts]),

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from psmimpute.inference.config import FitConfig
+from psmimpute.inference.em import LinearEM
 from psmimpute.inference.groups import (
     OnStep,
     join_trained,
@@ -263,7 +264,8 @@ def train_members(
             seed=seed,
             first=first + group.start,
         )
-        return trainer.run(on_step)
+        by_em = LinearEM.of(trainer)
+        return trainer.run(on_step) if by_em is None else by_em.run(on_step)
 
     groups = member_groups(structure, store, resamples.counts.shape[0], fit=fit)
     return join_trained(run_groups(train, groups, device=device, on_step=on_step), device)

@@ -126,11 +126,11 @@ class Trainer:
         self.n_members, self.n_rows = resamples.counts.shape
         self.batch_rows = fit.rows_of_step(self.n_rows)
         self.whole = fit.rows_at_once(self.n_rows) == self.n_rows
-        self._counts = resamples.counts
-        total = self._counts.sum(1, dtype=np.int64)
+        self.counts = resamples.counts
+        total = self.counts.sum(1, dtype=np.int64)
         self.total = torch.from_numpy(total).float().to(self.device)
         if self.whole:
-            self.weights = torch.from_numpy(self._counts.astype(np.float32)).to(self.device)
+            self.weights = torch.from_numpy(self.counts.astype(np.float32)).to(self.device)
         self.held_out = torch.from_numpy(resamples.held_out).to(self.device)
         self.held_out_weight = torch.from_numpy(resamples.held_out_weight).to(self.device)
         numbers = range(first, first + self.n_members)
@@ -141,7 +141,8 @@ class Trainer:
         self.flat = FlatParameters(model)
         self._base: Base | None = None
         self._base_age = 0
-        shape = (_N_JUDGE_SAMPLES, 1, self.held_out.shape[1], model.spec.latent_dim)
+        n_samples = 1 if model.knows_posterior else _N_JUDGE_SAMPLES
+        shape = (n_samples, 1, self.held_out.shape[1], model.spec.latent_dim)
         fixed = torch.Generator().manual_seed(seed & (2**63 - 1))
         self._judge_eps = torch.randn(shape, generator=fixed)[None].to(self.device)
 
@@ -159,7 +160,7 @@ class Trainer:
             return self.store.all(), self.weights, self.total
         size = self.batch_rows
         index = np.empty((self.n_members, size), dtype=np.int64)
-        for i, counts in enumerate(self._counts):
+        for i, counts in enumerate(self.counts):
             if self._queue[i].size < size:
                 bag = np.repeat(np.arange(self.n_rows, dtype=np.int32), counts)
                 self._order[i].shuffle(bag)
@@ -203,14 +204,19 @@ class Trainer:
         bound = self.model.bound(self.store.take(self.held_out), self._judge_eps)
         return -torch.nan_to_num(bound, nan=-_UNUSABLE, posinf=-_UNUSABLE, neginf=-_UNUSABLE)
 
+    def judge(self) -> Tensor:
+        """Mean negative bound of the held-out rows, shape (members,)."""
+        loss = self.judge_rows() * self.held_out_weight
+        return loss.sum(1) / self.held_out_weight.sum(1).clamp_min(1)
+
     @torch.no_grad()
     def _judge(self, values: Tensor) -> Tensor:
-        """Mean negative bound of the held-out rows under `values`, shape (members,)."""
+        """Judge the members with parameters `values`."""
         current = self.flat.values.clone()
         self.flat.values.copy_(values)
-        loss = self.judge_rows() * self.held_out_weight
+        loss = self.judge()
         self.flat.values.copy_(current)
-        return loss.sum(1) / self.held_out_weight.sum(1).clamp_min(1)
+        return loss
 
     def run(
         self, on_step: Callable[[int], None] | None = None, target: float = math.inf

@@ -16,8 +16,8 @@ _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 # A weak inverse-gamma prior of the residual variance (Amelia's "empirical" prior has the same
 # office): as if this many rows had shown this residual variance. It keeps a column that the
 # latent variables explain completely from a zero scale.
-_PRIOR_ROWS, _PRIOR_VARIANCE = 2.0, 0.25
-_LOG_SCALE_RANGE = (-5.0, 2.0)
+PRIOR_ROWS, PRIOR_VARIANCE = 2.0, 0.25
+LOG_SCALE_RANGE = (-5.0, 2.0)
 
 
 class GaussianLikelihood(Likelihood):
@@ -40,7 +40,7 @@ class GaussianLikelihood(Likelihood):
     @property
     def scale(self) -> Tensor:
         """Residual standard deviation, shape (n_members, n_features)."""
-        return self.log_scale.clamp(*_LOG_SCALE_RANGE).exp()
+        return self.log_scale.clamp(*LOG_SCALE_RANGE).exp()
 
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log density, shape (..., n_features)."""
@@ -67,6 +67,6 @@ class GaussianLikelihood(Likelihood):
 
     def penalty(self) -> Tensor:
         """Negative log prior of the variances, shape (n_members,)."""
-        log_variance = 2 * self.log_scale.clamp(*_LOG_SCALE_RANGE)
-        terms = log_variance + _PRIOR_VARIANCE * torch.exp(-log_variance)
-        return 0.5 * _PRIOR_ROWS * terms.sum(-1)
+        log_variance = 2 * self.log_scale.clamp(*LOG_SCALE_RANGE)
+        terms = log_variance + PRIOR_VARIANCE * torch.exp(-log_variance)
+        return 0.5 * PRIOR_ROWS * terms.sum(-1)

@@ -9,8 +9,8 @@ from psmimpute.model.networks import MemberLinear, MemberMLP
 
 # Prior precisions. Loadings: a standard normal prior, the weight of one row. Deviations of
 # x_mis from x_obs: the data never show both, so they are held near zero by the weight of rows.
-_LOADING_PRECISION = 1.0
-_DEVIATION_PRECISION = 10.0
+LOADING_PRECISION = 1.0
+DEVIATION_PRECISION = 10.0
 
 
 class Decoder(nn.Module):
@@ -86,8 +86,8 @@ class Decoder(nn.Module):
 
     def penalty(self) -> Tensor:
         """Negative log prior of the loadings and deviations, shape (n_members,)."""
-        total = 0.5 * _LOADING_PRECISION * (self.loadings**2).sum((1, 2))
+        total = 0.5 * LOADING_PRECISION * (self.loadings**2).sum((1, 2))
         if self.shift is not None and self.slope is not None:
             size = (self.shift**2).flatten(1).sum(1) + (self.slope**2).sum((1, 2))
-            total = total + 0.5 * _DEVIATION_PRECISION * size
+            total = total + 0.5 * DEVIATION_PRECISION * size
         return total

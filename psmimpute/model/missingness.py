@@ -19,7 +19,7 @@ from psmimpute.table.kinds import Family
 
 # Prior precisions of intercepts, of effects of the columns without gaps, and of z: the last
 # are what makes missingness informative given the data, and are held nearest to zero.
-_INTERCEPT_PRECISION, _COVARIATE_PRECISION, _LATENT_PRECISION = 0.05, 0.5, 10.0
+INTERCEPT_PRECISION, COVARIATE_PRECISION, _LATENT_PRECISION = 0.05, 0.5, 10.0
 _SLOPE_PRECISION = 0.1
 _N_NODES = 8
 _N_STRATA = 64
@@ -128,8 +128,8 @@ class SharedParameter(MissingnessModel):
 
     def penalty(self) -> Tensor:
         """Negative log prior, shape (n_members,)."""
-        total = _INTERCEPT_PRECISION * (self.intercept**2).sum((1, 2))
-        total = total + _COVARIATE_PRECISION * (self.covariates**2).sum((1, 2))
+        total = INTERCEPT_PRECISION * (self.intercept**2).sum((1, 2))
+        total = total + COVARIATE_PRECISION * (self.covariates**2).sum((1, 2))
         if self.latent is not None:
             total = total + _LATENT_PRECISION * (self.latent**2).sum((1, 2))
         return 0.5 * total
@@ -361,7 +361,7 @@ class SelfMasking(MissingnessModel):
     def penalty(self) -> Tensor:
         """Negative log prior, shape (n_members,)."""
         return 0.5 * (
-            _INTERCEPT_PRECISION * (self.intercept**2).sum((1, 2))
+            INTERCEPT_PRECISION * (self.intercept**2).sum((1, 2))
             + _SLOPE_PRECISION * (self.effect**2).sum((1, 2))
         )
 

@@ -181,10 +181,10 @@ class PatternSetMixtureVAE(nn.Module):
             self.likelihoods,
             self.prior,
             self.missingness,
-            self._cell_weights(),
+            self.cell_weights(),
         )
 
-    def _cell_weights(self) -> tuple[Tensor, Tensor]:
+    def cell_weights(self) -> tuple[Tensor, Tensor]:
         """Weights of an observed cell under the decoders of x_obs and of x_mis, by feature."""
         pi = self.get_buffer("pi")
         normalised = self.spec.config.evidence == "normalised"
@@ -227,7 +227,7 @@ class PatternSetMixtureVAE(nn.Module):
         """Terms of the bound at given latents, which `posterior` gave density `log_q`."""
         eta = self.decoder(z)
         eta_mis = self.decoder.missing(z, eta)
-        seen, supervised = self._cell_weights()
+        seen, supervised = self.cell_weights()
         log_obs = cell_log_probs(rows, eta, self.spec.layout, self.likelihoods)
         if eta_mis is eta:
             log_x = reconstruction_term(log_obs, seen + supervised)
