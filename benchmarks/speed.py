@@ -10,6 +10,7 @@ on all of them. ``--summary`` prints the ratios to ours of what is there.
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib.util
 import os
 import shutil
@@ -107,6 +108,13 @@ def is_here(contestant: str) -> bool:
     return needs is None or importlib.util.find_spec(needs) is not None
 
 
+def compile_package() -> None:
+    """Compile the package to bytecode, as its installation does and a working tree may lack."""
+    found = importlib.util.find_spec("psmimpute")
+    for folder in found.submodule_search_locations or [] if found else []:
+        compileall.compile_dir(folder, quiet=2)
+
+
 def measure(command: list[str]) -> dict[str, float]:
     """Run a process; wall and CPU seconds of it and its children, and its peak in MB.
 
@@ -174,6 +182,7 @@ def main(arguments: list[str]) -> None:
         for name in [name for name in a.contestant if not is_here(name)]:
             print(f"{name}: not installed, left out", flush=True)
             a.contestant.remove(name)
+        compile_package()
         with tempfile.TemporaryDirectory() as folder:
             for n, d in [(n, d) for n in a.n for d in a.d]:
                 file = Path(folder) / "table.csv"

@@ -15,7 +15,8 @@ class FitConfig:
     Parameters
     ----------
     max_steps : int or "auto", default "auto"
-        Largest number of gradient steps; out-of-bag early stopping usually ends sooner.
+        Largest number of gradient steps, or of EM iterations where these take their place;
+        out-of-bag early stopping usually ends sooner.
     batch_rows : int or "auto", default "auto"
         Rows of a step for each member: 256 below 2,000 rows, else 512. A table with up to twice
         as many rows is used whole in every step, weighted by the member's bootstrap counts.

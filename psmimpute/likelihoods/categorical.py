@@ -11,6 +11,8 @@ from psmimpute.exceptions import SchemaError, SupportError
 from psmimpute.likelihoods.base import DiscreteLikelihood, Expansion, Observation
 from psmimpute.table.kinds import Family
 
+_FEW_LEVELS = 8
+
 
 class CategoricalLikelihood(DiscreteLikelihood):
     r"""Softmax over one linear predictor for each level.
@@ -65,14 +67,14 @@ class CategoricalLikelihood(DiscreteLikelihood):
 
     def pad(self, by_output: Tensor) -> Tensor:
         """Rearrange (..., n_outputs) to (..., n_features, max_levels); padding is arbitrary."""
-        wide = by_output[..., self.get_buffer("gather")]
+        wide = by_output.index_select(-1, self.get_buffer("gather"))
         return wide.reshape(*wide.shape[:-1], self.n_features, self.max_levels)
 
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log mass, shape (..., n_features)."""
-        log_probs = self.level_log_probs(eta)
-        index = x.value.long()[..., None].expand(*log_probs.shape[:-1], 1)
-        return log_probs.gather(-1, index).squeeze(-1)
+        padded = self.pad(eta).masked_fill(self.get_buffer("absent"), -torch.inf)
+        index = x.value.long()[..., None].expand(*padded.shape[:-1], 1)
+        return padded.gather(-1, index).squeeze(-1) - _log_sum_exp(padded)
 
     def expand(self, eta: Tensor, x: Observation) -> Expansion:
         """Score ``[x = j] - p_j`` and a diagonal information.
@@ -98,3 +100,20 @@ class CategoricalLikelihood(DiscreteLikelihood):
         limit = torch.tensor(self.n_levels, dtype=x.value.dtype, device=x.value.device)
         if not bool(((x.value >= 0) & (x.value < limit) & (x.value == x.value.round())).all()):
             raise SupportError("a categorical feature must be a code from 0 to n_levels - 1")
+
+
+def _log_sum_exp(x: Tensor) -> Tensor:
+    """Logarithm of the sum of exponentials over the last axis, along which a few numbers lie.
+
+    The library's goes along such an axis one row after the other.
+    """
+    if x.shape[-1] > _FEW_LEVELS:
+        return torch.logsumexp(x, -1)
+    levels = x.unbind(-1)
+    top = levels[0].detach()
+    for level in levels[1:]:
+        top = torch.maximum(top, level.detach())
+    total = (levels[0] - top).exp()
+    for level in levels[1:]:
+        total = total + (level - top).exp()
+    return total.log() + top

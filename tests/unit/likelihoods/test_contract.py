@@ -350,3 +350,19 @@ def test_the_information_of_equally_likely_levels_is_exact_on_contrasts():
     contrast = np.array([2.0, -1.0, -1.0, 0.5, -0.5])
     exact = contrast @ (np.eye(5) / 5 - 1 / 25) @ contrast
     assert contrast**2 @ information[0, 0].numpy() == pytest.approx(exact, rel=1e-12)
+
+
+@pytest.mark.parametrize("n_levels", [(8, 3), (9, 2)])
+def test_the_log_mass_of_few_and_of_many_levels_is_that_of_a_softmax(n_levels, rng):
+    """Also far out, where exponentials would overflow."""
+    likelihood = CategoricalLikelihood(1, n_levels)
+    eta = torch.from_numpy(rng.normal(0, 60, (1, 1, 1, 40, sum(n_levels)))).float()
+    codes = torch.stack([torch.arange(40) % n for n in n_levels], -1).float()[None, None, None]
+    with torch.no_grad():
+        found = likelihood.log_prob(eta.requires_grad_(True), _observe(codes))
+        table = likelihood.level_log_probs(eta).gather(-1, codes.long()[..., None]).squeeze(-1)
+    assert_allclose(found, table, rtol=1e-5, atol=1e-4)
+    likelihood.log_prob(eta, _observe(codes)).sum().backward()
+    first = slice(0, n_levels[0])
+    hit = torch.nn.functional.one_hot(codes[..., 0].long(), n_levels[0])
+    assert_allclose(eta.grad[..., first], hit - eta.detach()[..., first].softmax(-1), atol=1e-5)
