@@ -106,7 +106,7 @@ class ExtrapolationWarning(PSMWarning):
 
 
 class DerivedMismatchWarning(PSMWarning):
-    """A derived column was observed in rows where what it is computed from was not."""
+    """A derived column does not fit what it is computed from."""
 
 
 class NotApplicableWarning(PSMWarning):

@@ -18,6 +18,10 @@ from psmimpute.telling import warn
 
 Recipe = Callable[[pd.DataFrame], Any]
 
+# Departures from a formula, in standard deviations, that pass as rounding, and the share of rows in
+# which greater ones pass as errors of the data.
+_ROUNDING_SD, _FEW = 0.25, 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class DerivedColumns:
@@ -55,7 +59,7 @@ class DerivedColumns:
         ]
         return DerivedColumns((*self.recipes, *added))
 
-    def compute(self, frame: pd.DataFrame, k: int) -> None:
+    def compute(self, frame: pd.DataFrame, k: int, *, lenient: bool = False) -> None:
         """Set the columns of a completed frame, in place.
 
         Parameters
@@ -64,6 +68,8 @@ class DerivedColumns:
             A fresh frame, which is changed.
         k : int
             Its number, for messages; 0 for the incomplete data.
+        lenient : bool, default False
+            Whether a column whose recipe fails is missing: many a recipe cannot take gaps.
 
         Raises
         ------
@@ -76,6 +82,9 @@ class DerivedColumns:
             try:
                 frame[name] = recipe(frame)
             except Exception as error:
+                if lenient:
+                    frame[name] = np.nan
+                    continue
                 source = f"imputation {k}" if k else "the incomplete data"
                 raise ImputationError(
                     f"column {name!r} could not be computed on {source}: {error!r}"
@@ -130,7 +139,8 @@ def read_derived(
     Warns
     -----
     DerivedMismatchWarning
-        If a derived column was observed in rows where what it is computed from was not.
+        If a derived column was observed in rows where what it is computed from was not, or what
+        was observed of it is not what the formula gives.
     """
     if given is None:
         return ()
@@ -176,6 +186,22 @@ def _check_inputs(
             f"column {name!r} is derived but was observed in {int(kept.sum())} rows that lack one "
             f"of {', '.join(map(repr, recipe.names))}: it stays as observed there and will not "
             f"fit the imputed values; impute {name!r} too and derive nothing, or set it to missing",
+            DerivedMismatchWarning,
+        )
+    _check_observed(name, recipe, df[~gone & ~is_missing(df[name])])
+
+
+def _check_observed(name: Hashable, recipe: Expression, rows: pd.DataFrame) -> None:
+    """Warn where a formula misses what was observed by much more than rounding."""
+    if not pd.api.types.is_numeric_dtype(rows[name]):
+        return
+    observed = rows[name].to_numpy(dtype=float)
+    found = pd.Series(recipe(rows), index=rows.index).to_numpy(dtype=float, na_value=np.nan)
+    off = np.abs(found - observed) > _ROUNDING_SD * observed.std() if len(rows) else np.empty(0)
+    if off.sum() > _FEW * len(rows):
+        warn(
+            f"column {name!r} is derived, but in {int(off.sum())} of {len(rows)} rows where all is "
+            f"observed it is not what {recipe.text!r} gives: its gaps will not fit the rest",
             DerivedMismatchWarning,
         )
 

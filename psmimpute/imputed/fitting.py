@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from psmimpute.exceptions import ImputationError
@@ -135,14 +136,35 @@ class _FormulaAnalysis:
             self._options["eval_env"] = _callers_names()
 
     def __call__(self, frame: pd.DataFrame) -> object:
-        built = self._model(self._formula, frame, **self._options)
-        fit = getattr(built, "fit", None)
-        if not callable(fit) or hasattr(built, "params"):
-            return built
-        # Iterative models of statsmodels print their convergence unless told not to.
-        if "disp" in inspect.signature(fit).parameters:
-            return fit(disp=0)
-        return fit()
+        return _fitted(self._model(self._formula, _plain(frame, self._formula), **self._options))
+
+
+def _fitted(built: Any) -> Any:  # noqa: ANN401 (of any library)
+    """Fit a model that has not been fitted yet; anything else is returned as it is."""
+    fit = getattr(built, "fit", None)
+    if not callable(fit) or hasattr(built, "params") or hasattr(built, "coef_"):
+        return built
+    # Iterative models of statsmodels print their convergence unless told not to.
+    if "disp" in inspect.signature(fit).parameters:
+        return fit(disp=0)
+    return fit()
+
+
+def _plain(frame: pd.DataFrame, formula: str) -> pd.DataFrame:
+    """Columns as formulas take them: nullable ones plain, a truth value on the left a number."""
+    outcome = formula.split("~")[0].strip()
+    frame = frame.copy(deep=False)
+    for position, dtype in enumerate(frame.dtypes):
+        column = frame.iloc[:, position]
+        truth = pd.api.types.is_bool_dtype(dtype)
+        if truth and frame.columns[position] == outcome:
+            frame.isetitem(position, column.astype("Float64").to_numpy(float, na_value=np.nan))
+        elif truth and not isinstance(dtype, np.dtype):
+            plain = column.astype(object if column.isna().any() else bool)
+            frame.isetitem(position, cast("Any", plain.where(column.notna(), None)))
+        elif not isinstance(dtype, np.dtype) and pd.api.types.is_numeric_dtype(dtype):
+            frame.isetitem(position, column.to_numpy(float, na_value=np.nan))
+    return frame
 
 
 def _callers_names() -> object:

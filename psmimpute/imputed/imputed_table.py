@@ -288,7 +288,7 @@ class ImputedTable:
         if k > 0:
             for position in self._values:
                 frame.isetitem(position, cast("Any", self._completed(position, k)))
-        self._derived.compute(frame, k)
+        self._derived.compute(frame, k, lenient=k == 0)
         if pattern_set:
             if NAME in frame.columns:
                 raise ImputationError(
@@ -408,8 +408,9 @@ class ImputedTable:
 
     def _missing_in_data(self, names: list[Hashable]) -> dict[Hashable, BoolArray]:
         """Return where assigned columns cannot be had from the incomplete data."""
+        frame = self._data.copy()
         try:
-            frame = self._frame(0)
+            self._derived.compute(frame, 0)
         except ImputationError:
             return {name: np.zeros(self.n_rows, dtype=bool) for name in names}
         return {name: frame[name].isna().to_numpy(dtype=bool) for name in names}

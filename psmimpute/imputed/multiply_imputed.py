@@ -276,13 +276,14 @@ class MultiplyImputed(ImputedTable):
         result._frame(1)
         return result
 
-    def filter(self, condition: npt.ArrayLike | Callable[[pd.DataFrame], object]) -> Self:
+    def filter(self, condition: npt.ArrayLike | str | Callable[[pd.DataFrame], object]) -> Self:
         """Keep some of the rows, the same ones in every imputation.
 
         Parameters
         ----------
-        condition : array_like of bool, shape (n_rows,), or callable
-            The rows to keep, or a function of a completed frame that says so.
+        condition : array_like of bool, shape (n_rows,), str or callable
+            The rows to keep; or a formula such as ``"age > 50"``, or a function of a completed
+            frame, that says so.
 
         Returns
         -------
@@ -298,6 +299,8 @@ class MultiplyImputed(ImputedTable):
         Examples
         --------
         >>> imp.filter(df["age"] != "60-99").n_rows
+        19
+        >>> imp.filter("age != '60-99'").n_rows
         19
         """
         return self.take(chosen_rows(self, condition))

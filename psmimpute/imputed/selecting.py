@@ -10,10 +10,11 @@ import pandas as pd
 
 from psmimpute.exceptions import ImputationError
 from psmimpute.imputed.imputed_table import ImputedTable
+from psmimpute.table.expressions import Expression
 
 
 def chosen_rows(
-    imp: ImputedTable, condition: npt.ArrayLike | Callable[[pd.DataFrame], object]
+    imp: ImputedTable, condition: npt.ArrayLike | str | Callable[[pd.DataFrame], object]
 ) -> npt.NDArray[np.intp]:
     """Return the positions of the rows that a condition keeps.
 
@@ -21,8 +22,8 @@ def chosen_rows(
     ----------
     imp : ImputedTable
         The multiply-imputed data.
-    condition : array_like of bool, shape (n_rows,), or callable
-        The rows to keep, or a function of a completed frame that says so.
+    condition : array_like of bool, shape (n_rows,), str or callable
+        The rows to keep, or a formula or a function of a completed frame that says so.
 
     Returns
     -------
@@ -34,6 +35,8 @@ def chosen_rows(
     ImputationError
         If the condition is not one boolean for each row, or differs between imputations.
     """
+    if isinstance(condition, str):
+        condition = Expression(condition)
     if callable(condition):
         chosen = [_row_mask(condition(frame), imp.n_rows) for frame in imp]
     else:

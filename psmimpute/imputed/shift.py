@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from psmimpute.exceptions import ImputationError
+from psmimpute.exceptions import DerivedMismatchWarning, ImputationError, NoEffectWarning
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.level_shift import level_probabilities, shift_levels, shift_ordered
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.schema import ColumnSchema
+from psmimpute.telling import warn
 
 Scale = Literal["column", "link"]
 Shift = float | dt.timedelta | Mapping[Any, float]
@@ -69,6 +70,13 @@ def shift_imputed(
         If a column or a set is unknown, a column was not modelled, or the shift does not fit
         the column's kind.
 
+    Warns
+    -----
+    NoEffectWarning
+        If a column has no imputed cell.
+    DerivedMismatchWarning
+        If derived columns were read from a file: they stay as they are.
+
     References
     ----------
     .. [1] van Buuren, S. (2018). Flexible Imputation of Missing Data, 2nd ed. CRC Press.
@@ -87,6 +95,7 @@ def shift_imputed(
         rng = np.random.default_rng((seed, number))
         if position not in values:
             _shifted(column, _NO_CELLS, delta, scale, rng)  # a wrong shift is refused all the same
+            warn(f"column {name!r} has no imputed cell: nothing was shifted", NoEffectWarning)
             continue
         present = ~np.asarray(pd.isna(values[position]))
         shifted = _shifted(column, _without_gaps(values[position], present), delta, scale, rng)
@@ -96,7 +105,17 @@ def shift_imputed(
     result._values = values
     where = "" if pattern_set is None else f" in pattern set {pattern_set}"
     unit = " (link scale)" if scale == "link" else ""
-    notes = [f"{name!r} shifted by {delta}{unit}{where}" for name, delta in deltas.items()]
+    notes = [
+        f"{name!r} shifted by {delta}{unit}{where}"
+        for name, delta in deltas.items()
+        if imp.position(name) in values
+    ]
+    if "Derived" in imp.info.declared and not imp.assigned:
+        warn(
+            "derived columns were stored as they had been computed and do not follow the shift "
+            f"({imp.info.declared['Derived']}): assign() them anew",
+            DerivedMismatchWarning,
+        )
     result.info = replace(
         imp.info, adjustments=(*imp.info.adjustments, *notes), extend=None, source=None
     )

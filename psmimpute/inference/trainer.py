@@ -25,7 +25,8 @@ _SELECTION = ("missingness.effect", "missingness.intercept")
 _SELECTION_BOOST = 3.0
 _PATIENCE = 6
 _N_WARM_UP = 10
-_AVERAGING = 0.05
+# Largest weight of a step in the running mean of the parameters, and the least times the steps.
+_AVERAGING, _LEAST_TIMES_STEPS = 0.05, 2.0
 _N_JUDGE_SAMPLES = 8
 _UNUSABLE = 1e30
 # Steps for which a closed-form posterior that follows a bent decoder serves.
@@ -126,6 +127,10 @@ class Trainer:
         self.n_members, self.n_rows = resamples.counts.shape
         self.batch_rows = fit.rows_of_step(self.n_rows)
         self.whole = fit.rows_at_once(self.n_rows) == self.n_rows
+        # Steps that see few of very many rows are averaged over as many as see them all, if there
+        # are: else their noise would exceed the uncertainty that the members stand for.
+        seen = min(_AVERAGING, self.batch_rows / self.n_rows)
+        self.averaging = max(seen, _LEAST_TIMES_STEPS / plan.n_steps)
         self.counts = resamples.counts
         total = self.counts.sum(1, dtype=np.int64)
         self.total = torch.from_numpy(total).float().to(self.device)
@@ -243,7 +248,7 @@ class Trainer:
         since = torch.zeros(self.n_members, device=self.device)
         for step in range(1, plan.n_steps + 1):
             since += self._step(optimiser, _schedule(step, plan.n_steps))
-            average.lerp_(self.flat.values, max(_AVERAGING, 1 / (1 + step)))
+            average.lerp_(self.flat.values, max(self.averaging, 1 / (1 + step)))
             if on_step is not None:
                 on_step(step)
             if step % plan.every and step != plan.n_steps:

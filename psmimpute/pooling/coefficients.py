@@ -85,7 +85,8 @@ def to_pool_item(fit: Fitted) -> PoolItem:
     if adapter is None:
         raise PoolingError(
             f"cannot read the estimates of a {type(fit).__module__}.{type(fit).__qualname__}: "
-            f"{_OWN_ADAPTER}"
+            f"{_OWN_ADAPTER}; single numbers with their variances are pooled by pool_scalar, means "
+            "by pool_mean"
         )
     return adapter(fit)
 

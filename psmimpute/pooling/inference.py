@@ -20,7 +20,7 @@ from psmimpute.pooling.contrasts import (
     terms_table,
 )
 from psmimpute.pooling.estimates import PooledEstimates
-from psmimpute.pooling.joint import JointTest
+from psmimpute.pooling.joint import JointTest, f_test
 from psmimpute.pooling.rubin import FloatArray
 
 
@@ -120,9 +120,16 @@ class PooledInference(PooledEstimates):
 
     def _joint(self, r_matrix: Constraints, method: Literal["D1", "D2"] = "D1") -> JointTest:
         matrix, values = linear_constraints(r_matrix, self.model.exog_names)
-        return self._test_zero(
+        test = self._test_zero(
             self._items.qhat @ matrix.T - values, matrix @ self._items.u @ matrix.T, method
         )
+        if method == "D2" or len(matrix) > 1:
+            return test
+        alone = t_contrast(
+            self._moments, matrix, values, dfcom=self.dfcom, df=self.df_method, use_t=True
+        )
+        df2 = np.asarray(alone.df_denom).item()
+        return f_test("D1", test.statistic, 1, df2, riv=test.riv, m=test.m)
 
     def _test_zero(self, qhat: FloatArray, u: FloatArray, method: Literal["D1", "D2"]) -> JointTest:
         dfcom = self.dfcom if self.df_method == "barnard1999" else np.inf
@@ -155,9 +162,9 @@ class PooledInference(PooledEstimates):
         -------
         ContrastResults
             Of statsmodels, with the relative increase in variance as ``riv``. The degrees of
-            freedom are those of Li, Raghunathan and Rubin or of Reiter, so that with one
-            constraint the statistic is the square of :meth:`t_test`'s, and the p-value is close to
-            it but not the same.
+            freedom are those of Li, Raghunathan and Rubin or of Reiter; one constraint has those
+            of :meth:`t_test`, and its p-value, where D1 of mice and mitml has degrees of freedom
+            of its own.
 
         Raises
         ------

@@ -51,7 +51,7 @@ def plot_overimpute(imp: ImputedTable, column: Hashable, *, ax: Axes | None = No
     known = observed.notna().to_numpy(dtype=bool)
     if not known.any():
         raise ImputationError(
-            f"no observed cell of column {column!r} was imputed: name some with where="
+            f"no observed cell of column {column!r} was imputed: impute some with impute(where=...)"
         )
     truth = as_numbers(observed[known], column)
     draws = np.stack([as_numbers(imputed[k][known], column) for k in imputed.columns])

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 import numpy as np
 import pandas as pd
 
+from psmimpute.exceptions import PoolingError
 from psmimpute.pooling.adapters.separation import dependent_terms, separated_term
 from psmimpute.pooling.item import Fitted, PoolItem, number_or_none
 from psmimpute.pooling.rubin import FloatArray
@@ -33,8 +34,15 @@ def from_statsmodels(fit: Fitted) -> PoolItem:
     Returns
     -------
     PoolItem
+
+    Raises
+    ------
+    PoolingError
+        If the model has not been fitted.
     """
     inner = _unwrapped(fit)
+    if not hasattr(inner, "params"):
+        raise PoolingError(f"a {type(inner).__name__} that has not been fitted: call its fit()")
     params, cov = _named(inner.params, fit), np.asarray(inner.cov_params(), dtype=float)
     df = number_or_none(getattr(inner, "df_resid_inference", None))
     return PoolItem(

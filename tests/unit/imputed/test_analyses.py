@@ -139,3 +139,28 @@ def test_likelihood_tests_need_a_null_model(fit):
 def test_refuses_what_are_no_analyses(fits, member_of, message):
     with pytest.raises(PoolingError, match=message):
         Analyses(fits, member_of=member_of)
+
+
+def test_formulas_take_nullable_columns_and_truth_values(imp, rng):
+    truth = rng.random(40) < 0.5
+    more = imp.assign(
+        event=truth,
+        hit=truth.astype(float),
+        old=lambda d: pd.array(d["height"] > 170, dtype="boolean"),
+        plain=lambda d: d["height"] > 170,
+    )
+    pooled = more.pool("event ~ done + old + visits", model=smf.logit)
+    assert list(pooled.params.index) == ["Intercept", "old[T.True]", "done", "visits"]
+    by_hand = more.pool("hit ~ done + plain + visits", model=smf.logit)
+    assert_allclose(pooled.params, by_hand.params)
+    assert_allclose(
+        more.pool("old ~ done", model=smf.ols).params,
+        more.assign(n=lambda d: d["plain"].astype(float)).pool("n ~ done", model=smf.ols).params,
+    )
+
+
+def test_a_model_that_was_not_fitted_is_refused_in_words(imp):
+    with pytest.raises(PoolingError, match=r"OLS that has not been fitted: call its fit\(\)"):
+        imp.pool(lambda d: smf.ols("weight ~ done", d))
+    with pytest.raises(PoolingError, match="pool_mean"):
+        imp.pool(lambda d: d["weight"].mean())

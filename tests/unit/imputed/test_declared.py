@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -51,6 +52,16 @@ def test_observed_cells_of_a_derived_column_stay(frame, fill_gaps):
     assert (done.complete(2)["ratio"].iloc[3], done.complete(2)["ratio"].isna().sum()) == (7.0, 0)
 
 
+def test_a_formula_that_misses_what_was_observed_is_told(frame):
+    frame = frame.assign(ratio=frame["weight"] / frame["height"])
+    with pytest.warns(DerivedMismatchWarning, match=r"'ratio' is derived, but in \d+ of \d+ rows"):
+        read_derived({"ratio": "weight / 200"}, frame)
+    frame["rounded"] = (2 * frame["weight"]).round()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_derived({"rounded": "2 * weight"}, frame.where(frame["height"].notna()))
+
+
 def test_derived_cells_are_shown_pickled_and_compared(with_ratio, frame):
     cells = with_ratio.imputed_values("ratio")
     gaps = frame["weight"].isna() | frame["height"].isna()
@@ -73,7 +84,7 @@ def test_a_function_will_do_and_errors_name_column_and_imputation(imp):
 
 
 def test_observed_though_its_inputs_are_not_is_told(frame):
-    gappy = frame.assign(ratio=1.0)
+    gappy = frame.assign(ratio=frame["weight"] / frame["height"]).fillna({"ratio": 1.0})
     with pytest.warns(DerivedMismatchWarning, match=r"'ratio' is derived but was observed in \d+"):
         read_derived({"ratio": "weight / height"}, gappy)
 

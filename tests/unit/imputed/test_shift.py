@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logit
 
-from psmimpute.exceptions import ImputationError
+from psmimpute.exceptions import DerivedMismatchWarning, ImputationError, NoEffectWarning
 from psmimpute.imputed.level_shift import level_probabilities, shift_levels, shift_ordered
 from psmimpute.imputed.multiply_imputed import MultiplyImputed
+from psmimpute.imputed.stored import read_imputed
 from psmimpute.table.infer import infer_schema
 
 # Statistical checks below are at 5 standard errors: false alarms at 6e-7 each.
@@ -48,6 +50,24 @@ def test_only_rows_drawn_into_the_set_move(imp, frame):
     assert shifted.delta({"height": 10.0}, pattern_set=[1]) == imp.delta({"height": 10.0})
     both = imp.delta({"height": 10.0}, pattern_set=[1, 2])
     assert both.complete(1).equals(imp.delta({"height": 10.0}).complete(1))
+
+
+def test_a_shift_of_a_complete_column_says_that_it_does_nothing(imp):
+    with pytest.warns(NoEffectWarning, match="'done' has no imputed cell: nothing was shifted"):
+        shifted = imp.delta({"done": 1.0, "height": 2.0})
+    assert shifted.info.adjustments == ("'height' shifted by 2.0",)
+
+
+def test_derived_columns_of_a_file_do_not_follow_and_say_so(imp, tmp_path):
+    more = imp.assign(ratio=lambda d: d["weight"] / d["height"])
+    more.info = replace(more.info, declared={"Derived": "ratio: weight / height"})
+    more.to_parquet(tmp_path / "stored")
+    stored = read_imputed(tmp_path / "stored")
+    with pytest.warns(DerivedMismatchWarning, match=r"ratio: weight / height.*assign"):
+        shifted = stored.delta({"weight": 5.0})
+    assert_allclose(shifted.complete(1)["ratio"], stored.complete(1)["ratio"])
+    follows = more.delta({"weight": 5.0}).complete(1)
+    assert_allclose(follows["ratio"], follows["weight"] / follows["height"])
 
 
 def test_no_shift_changes_nothing(imp):
@@ -202,7 +222,8 @@ def test_columns_without_imputed_cells_take_only_shifts_that_fit_them(frame):
     )
     fit = {"height": 1.0, "visits": 2, "grade": 0.5, "seen": pd.Timedelta("1 day")}
     fit["town"] = {"Pisa": 1.0}
-    assert copies.delta(fit).complete(2).equals(copies.complete(2))
+    with pytest.warns(NoEffectWarning, match="no imputed cell"):
+        assert copies.delta(fit).complete(2).equals(copies.complete(2))
     for name in fit:
         with pytest.raises(ImputationError, match=f"'{name}'"):
             copies.delta({name: "x"})

