@@ -6,7 +6,8 @@ costs the same however many rows there are, and it uses them all. The M-step is 
 regression of every column on z [1]_. Where z is nearly known, EM alone would crawl: within an
 iteration the mean and covariance of z are left free, and then given to the loadings, which is
 parameter expansion [2]_; the loadings' prior is allowed for, so that the penalised likelihood
-never falls. Where z is as wide as a row, a dozen iterations do. With fewer latents the variances
+never falls. Where z is as wide as a row, about a dozen iterations do, and several dozen where most
+cells are missing. With fewer latents the variances
 that they leave to single columns are slow, and gradient steps are faster.
 
 References
@@ -20,7 +21,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -43,19 +44,19 @@ from psmimpute.model.missingness import (
     SharedParameter,
 )
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
-from psmimpute.model.rows import Rows
+from psmimpute.model.rows import Rows, RowStore
 from psmimpute.model.small_cholesky import Factor, factor
 
 # Numbers of a member's sums of products: with more of them, gradient steps are faster.
 _MOST_SUMS = 2**18
-# Nats of the whole table: a member is done when an iteration changes its likelihood by less. The
-# priors do not judge: how they split a variance that z explains fully moves slowly, and no
-# imputation with it.
+# Nats of the whole table: a member is done when two iterations in a row change its likelihood by
+# less. The priors do not judge: how they split a variance that z explains fully moves slowly, and
+# imputations hardly with it.
 _LEAST_CHANGE = 1e-3
 # Prior precision of an intercept: holds one that no row of a resample informs.
 _FREE_PRECISION = 1e-6
 _LOG_2PI = math.log(2 * math.pi)
-_MOST_NEWTON_STEPS, _LARGEST_NEWTON_STEP, _SMALLEST_NEWTON_STEP = 20, 2.0, 1e-5
+_MOST_NEWTON_STEPS, _SMALLEST_NEWTON_STEP = 50, 1e-4
 _BLOCK_FLOATS = 2**22
 
 
@@ -74,27 +75,93 @@ class Sums(NamedTuple):
     products: Tensor
 
 
-class _Parameters(NamedTuple):
-    """Parameters, both decoders written out; `direct` is that of x_obs, `other` of x_mis."""
+class LinearParameters(NamedTuple):
+    """Parameters of the linear model.
 
-    direct: Tensor  # (members, columns, 1 + latent): intercept and loadings
-    deviation: Tensor | None  # the same of x_mis less those of x_obs
-    variance: Tensor  # (members, columns)
+    Attributes
+    ----------
+    direct : Tensor, shape (members, columns, 1 + latent)
+        Intercepts and loadings of x_obs.
+    deviation : Tensor, shape (members, columns, 1 + latent), or None
+        Those of x_mis less those of x_obs, where they differ.
+    variance : Tensor, shape (members, columns)
+    """
+
+    direct: Tensor
+    deviation: Tensor | None
+    variance: Tensor
 
     def other(self) -> Tensor:
+        """Return intercepts and loadings of x_mis."""
         return self.direct if self.deviation is None else self.direct + self.deviation
 
 
-class _Expected(NamedTuple):
-    """Sums of expectations given the observed cells; u is (1, z)."""
+class Expected(NamedTuple):
+    """Sums over rows of expectations given the observed cells; u is (1, z).
 
-    log_likelihood: Tensor  # (members,)
-    products: Tensor  # (members, columns, 1 + latent, 1 + latent); of u u', rows that show x
-    crossed: Tensor  # (members, columns, 1 + latent); of u x
-    total: Tensor  # (members, 1 + latent, 1 + latent); of u u', all rows
+    Attributes
+    ----------
+    log_likelihood : Tensor, shape (members,)
+    products : Tensor, shape (members, columns, 1 + latent, 1 + latent)
+        Of u u', over the rows that show the column.
+    crossed : Tensor, shape (members, columns, 1 + latent)
+        Of u x, over the same rows.
+    total : Tensor, shape (members, 1 + latent, 1 + latent)
+        Of u u', over all rows.
+    """
+
+    log_likelihood: Tensor
+    products: Tensor
+    crossed: Tensor
+    total: Tensor
 
 
-def pattern_of_rows(rows: Rows) -> tuple[npt.NDArray[np.intp], Tensor]:
+class Patterns(NamedTuple):
+    """Rows that show the same columns.
+
+    Attributes
+    ----------
+    of_row : ndarray of int, shape (rows,)
+        Number of the row's pattern.
+    seen : Tensor, shape (patterns, columns)
+        1.0 where the pattern shows the column.
+    """
+
+    of_row: npt.NDArray[np.intp]
+    seen: Tensor
+
+    @property
+    def n_sums(self) -> int:
+        """Numbers of a member's sums of products."""
+        n_patterns, n_columns = self.seen.shape
+        return n_patterns * (1 + n_columns) ** 2
+
+
+def patterns_for_em(model: PatternSetMixtureVAE, store: RowStore) -> Patterns | None:
+    """Return the patterns of the rows, or None where members are for gradient steps.
+
+    Parameters
+    ----------
+    model : PatternSetMixtureVAE
+        The start of the members.
+    store : RowStore
+        Rows of the table.
+
+    Returns
+    -------
+    Patterns or None
+    """
+    spec = model.spec
+    saturated = model.knows_posterior and spec.latent_dim >= spec.layout.n_outputs
+    if not saturated or store.packed.device.type == "mps":  # which lacks double precision
+        return None
+    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+        return None
+    found = pattern_of_rows(store.all())
+    return found if found.n_sums <= _MOST_SUMS else None
+
+
+def pattern_of_rows(rows: Rows) -> Patterns:
     """Tell which rows show the same columns.
 
     Parameters
@@ -104,9 +171,7 @@ def pattern_of_rows(rows: Rows) -> tuple[npt.NDArray[np.intp], Tensor]:
 
     Returns
     -------
-    pattern : ndarray of int, shape (rows,)
-    seen : Tensor, shape (patterns, columns)
-        1.0 where the pattern shows the column.
+    Patterns
     """
     observed = rows.observed[0]
     bits = np.packbits(observed.cpu().numpy() > 0, axis=1)
@@ -119,20 +184,19 @@ def pattern_of_rows(rows: Rows) -> tuple[npt.NDArray[np.intp], Tensor]:
         return_index=True,
         return_inverse=True,
     )
-    return pattern.reshape(-1), observed[torch.from_numpy(first).to(observed.device)].double()
+    seen = observed[torch.from_numpy(first).to(observed.device)].double()
+    return Patterns(pattern.reshape(-1), seen)
 
 
-def sum_products(
-    rows: Rows, pattern: npt.NDArray[np.intp], seen: Tensor, counts: npt.NDArray[np.uint16]
-) -> Sums:
+def sum_products(rows: Rows, patterns: Patterns, counts: npt.NDArray[np.uint16]) -> Sums:
     """Sum the products of the columns over the rows of each pattern.
 
     Parameters
     ----------
     rows : Rows
         The same for all members.
-    pattern, seen : ndarray, Tensor
-        From :func:`pattern_of_rows`.
+    patterns : Patterns
+        Of the rows.
     counts : ndarray, shape (members, rows)
         Weights.
 
@@ -140,12 +204,12 @@ def sum_products(
     -------
     Sums
     """
-    values = rows.values[0]
+    values, (pattern, seen) = rows.values[0], patterns
     n_members, width = len(counts), 1 + values.shape[1]
     products = values.new_empty(n_members, len(seen), width**2, dtype=torch.float64)
     order = np.argsort(pattern, kind="stable")
     ends = np.searchsorted(pattern[order], np.arange(len(seen) + 1))
-    most = max(1, _BLOCK_FLOATS // width**2)
+    most = max(1, _BLOCK_FLOATS // max(width**2, n_members))
     for p in range(len(seen)):
         total = products[:, p].zero_()
         for start in range(ends[p], ends[p + 1], most):
@@ -163,36 +227,22 @@ class LinearEM:
     ----------
     trainer : Trainer
         Of the members; its rows held out report the fit.
-    sums : Sums
+    patterns : Patterns
         Of its rows.
     """
 
-    def __init__(self, trainer: Trainer, sums: Sums) -> None:
-        self.trainer, self.model, self.sums = trainer, trainer.model, sums
+    def __init__(self, trainer: Trainer, patterns: Patterns) -> None:
+        self.trainer, self.model = trainer, trainer.model
+        self.sums = sums = sum_products(trainer.store.all(), patterns, trainer.counts)
         own, other = (w.double() for w in self.model.cell_weights())
         tied = self.model.decoder.slope is None
         self.own, self.supervised = (own + other, torch.zeros_like(other)) if tied else (own, other)
         products = sums.products
-        seen = torch.einsum("po,ep->eo", sums.seen, products[:, :, 0, 0])
-        self.n_seen = seen  # (members, columns)
+        self.n_seen = products[:, :, 0, 0] @ sums.seen  # (members, columns)
         summed = products.sum(1)
         self.sum_x = summed[:, 0, 1:]
         self.sum_xx = summed.diagonal(dim1=1, dim2=2)[:, 1:]
         self.n_rows = summed[:, 0, 0]
-
-    @classmethod
-    def of(cls, trainer: Trainer) -> LinearEM | None:
-        """Return what fits the trainer's members, or None where that is for gradient steps."""
-        spec = trainer.model.spec
-        width = 1 + spec.layout.n_outputs
-        saturated = trainer.model.knows_posterior and spec.latent_dim >= spec.layout.n_outputs
-        if not saturated or trainer.device.type == "mps":  # which lacks double precision
-            return None
-        rows = trainer.store.all()
-        pattern, seen = pattern_of_rows(rows)
-        if len(seen) * width**2 > _MOST_SUMS:
-            return None
-        return cls(trainer, sum_products(rows, pattern, seen, trainer.counts))
 
     @torch.no_grad()
     def run(self, on_step: Callable[[int], None] | None = None) -> Trained:
@@ -208,19 +258,19 @@ class LinearEM:
         Trained
         """
         silent = self._fit_missingness()
-        p = self._read()
+        p = self.read()
         found = self.expect(p)
         before = found.log_likelihood
-        settled = torch.zeros_like(before, dtype=torch.bool)
+        settled = rested = torch.zeros_like(before, dtype=torch.bool)
         last = torch.zeros_like(before, dtype=torch.long)
         steps, losses = [0], [self.trainer.judge().cpu().numpy()]
         training = [np.full(len(before), np.nan)]
         for step in range(1, self.trainer.plan.n_steps + 1):
-            better = self._maximise(p, found)
-            p = _keep_settled(settled, p, better)
+            p = _keep_settled(settled, p, self.give_away(self.regress(p, found), found))
             found = self.expect(p)
             last = torch.where(settled, last, step)
-            settled = settled | ~((found.log_likelihood - before).abs() > _LEAST_CHANGE)
+            still = (found.log_likelihood - before).abs() <= _LEAST_CHANGE
+            settled, rested = settled | (still & rested), still
             before = found.log_likelihood
             self._write(p)
             steps.append(step)
@@ -241,7 +291,8 @@ class LinearEM:
             settled.cpu().numpy(),
         )
 
-    def _read(self) -> _Parameters:
+    def read(self) -> LinearParameters:
+        """Return the parameters of the model, in double precision."""
         decoder, likelihood = self.model.decoder, _likelihood(self.model)
         direct = torch.cat([decoder.intercept, decoder.loadings], 1)
         deviation = None
@@ -249,10 +300,10 @@ class LinearEM:
             deviation = torch.cat([decoder.shift[:, 0, 0], decoder.slope], 1)
             deviation = deviation.transpose(1, 2).double()
         variance = likelihood.scale.double() ** 2
-        return _Parameters(direct.transpose(1, 2).double(), deviation, variance)
+        return LinearParameters(direct.transpose(1, 2).double(), deviation, variance)
 
     @torch.no_grad()
-    def _write(self, p: _Parameters) -> None:
+    def _write(self, p: LinearParameters) -> None:
         decoder, likelihood = self.model.decoder, _likelihood(self.model)
         decoder.intercept.copy_(p.direct[:, :, 0][:, None])
         decoder.loadings.copy_(p.direct[:, :, 1:].transpose(1, 2))
@@ -262,16 +313,16 @@ class LinearEM:
             decoder.slope.copy_(p.deviation[:, :, 1:].transpose(1, 2))
         likelihood.log_scale.copy_(0.5 * p.variance.log())
 
-    def expect(self, p: _Parameters) -> _Expected:
+    def expect(self, p: LinearParameters) -> Expected:
         """E-step.
 
         Parameters
         ----------
-        p : _Parameters
+        p : LinearParameters
 
         Returns
         -------
-        _Expected
+        Expected
         """
         seen, products = self.sums.seen, self.sums.products
         n_members, n_patterns, width, _ = products.shape
@@ -304,18 +355,25 @@ class LinearEM:
             for weight, b in pairs
         )
         log_likelihood = 0.5 * (explained - log_det - (log_peak + squares).sum(1))
-        return _Expected(
+        return Expected(
             log_likelihood,
             _sum_over(seen.T, moments),
             torch.einsum("po,epqo->eoq", seen, crossed[..., 1:]),
             moments.sum(1),
         )
 
-    def _maximise(self, p: _Parameters, found: _Expected) -> _Parameters:
-        return self._give_away(self._regress(p, found), found)
+    def regress(self, p: LinearParameters, found: Expected) -> LinearParameters:
+        """M-step: regress each column on z, then find its variance about the line.
 
-    def _regress(self, p: _Parameters, found: _Expected) -> _Parameters:
-        """Regress each column on z, then find its variance about the line."""
+        Parameters
+        ----------
+        p : LinearParameters
+        found : Expected
+
+        Returns
+        -------
+        LinearParameters
+        """
         size = found.total.shape[-1]
         ridge = torch.full((size,), LOADING_PRECISION).to(found.total)
         ridge[0] = _FREE_PRECISION
@@ -332,7 +390,7 @@ class LinearEM:
             system = torch.cat([upper, torch.cat([shared, shared + held], 3)], 2)
             solved = torch.linalg.solve(system, torch.cat([aim, other[..., None] * target], 2))
             direct, deviation = solved.split(size, 2)
-        moved = _Parameters(direct, deviation, p.variance)
+        moved = LinearParameters(direct, deviation, p.variance)
         pairs = [(self.own, direct)]
         if deviation is not None:
             pairs.append((self.supervised, moved.other()))
@@ -342,16 +400,25 @@ class LinearEM:
         low, high = (math.exp(2 * bound) for bound in LOG_SCALE_RANGE)
         return moved._replace(variance=variance.clamp(low, high))
 
-    def _squares(self, b: Tensor, found: _Expected) -> Tensor:
+    def _squares(self, b: Tensor, found: Expected) -> Tensor:
         """Find the expected sums of squares about the lines `b`, shape (members, columns)."""
         fitted = torch.matmul(found.products, b[..., None])[..., 0]
         return self.sum_xx - 2 * (b * found.crossed).sum(2) + (b * fitted).sum(2)
 
-    def _give_away(self, p: _Parameters, found: _Expected) -> _Parameters:
+    def give_away(self, p: LinearParameters, found: Expected) -> LinearParameters:
         """Give the mean and the covariance of z to the loadings.
 
         The covariance A maximises its likelihood and the loadings' prior: with the moments S of
         n rows and the loadings' weighted products B it solves A + A B A / n = S.
+
+        Parameters
+        ----------
+        p : LinearParameters
+        found : Expected
+
+        Returns
+        -------
+        LinearParameters
         """
         n = self.n_rows[:, None, None]
         centre = found.total[:, 1:, :1] / n
@@ -375,11 +442,11 @@ class LinearEM:
         )
 
     def _fit_missingness(self) -> Tensor:
-        """Fit the model of missingness, of which nothing else depends; return its mean loss."""
+        """Fit the model of missingness, on which nothing else depends; return its mean loss."""
         mask = self.model.missingness
         if not isinstance(mask, SharedParameter):
             return torch.zeros_like(self.n_rows)
-        return _fit_mask(mask, self.trainer.store.all(), self.trainer.counts) / self.n_rows
+        return _MaskFit(mask, self.trainer.store.all(), self.trainer.counts).run() / self.n_rows
 
 
 def _likelihood(model: PatternSetMixtureVAE) -> GaussianLikelihood:
@@ -388,7 +455,9 @@ def _likelihood(model: PatternSetMixtureVAE) -> GaussianLikelihood:
     return likelihood
 
 
-def _keep_settled(settled: Tensor, old: _Parameters, new: _Parameters) -> _Parameters:
+def _keep_settled(
+    settled: Tensor, old: LinearParameters, new: LinearParameters
+) -> LinearParameters:
     """Take the old parameters of the members that have settled, the new ones of the others."""
 
     def choose(before: Tensor, now: Tensor) -> Tensor:
@@ -397,7 +466,7 @@ def _keep_settled(settled: Tensor, old: _Parameters, new: _Parameters) -> _Param
     deviation = new.deviation
     if old.deviation is not None and deviation is not None:
         deviation = choose(old.deviation, deviation)
-    return _Parameters(
+    return LinearParameters(
         choose(old.direct, new.direct), deviation, choose(old.variance, new.variance)
     )
 
@@ -434,54 +503,97 @@ def _reparametrise(b: Tensor, centre: Tensor, root: Tensor) -> Tensor:
     return torch.cat([b[:, :, :1] + slope @ centre, slope @ root], 2)
 
 
-@torch.no_grad()
-def _fit_mask(mask: SharedParameter, rows: Rows, counts: npt.NDArray[np.uint16]) -> Tensor:
-    """Logistic regressions by Newton's method; return the sum of their losses, (members,)."""
-    gaps = rows.cells[0][:, mask.get_buffer("gappy")].double()
-    known = rows.inputs[0][:, mask.get_buffer("complete_inputs")].double()
-    design = F.pad(known, (1, 0), value=1.0)
-    precision = torch.full(design.shape[1:], COVARIATE_PRECISION).to(design)
-    precision[0] = INTERCEPT_PRECISION
-    losses = []
-    for e, own in enumerate(counts):
-        weight = torch.from_numpy(own.astype(np.float64)).to(gaps.device)[:, None]
-        applies = (gaps != 0.5) * weight
-        observed = (gaps == 1) * weight
-        x = design
-        if known.shape[1] == 0:  # all rows are alike
-            x, applies, observed = x[:1], applies.sum(0)[None], observed.sum(0)[None]
-        start = torch.cat([mask.intercept[e], mask.covariates[e]]).double()
-        found, loss = _newton(x, applies, observed, start, precision)
-        mask.intercept[e], mask.covariates[e] = found[:1].float(), found[1:].float()
-        losses.append(loss)
-    return torch.stack(losses)
+class _Logistic(NamedTuple):
+    """Where Newton's method is: coefficients, losses with their priors, and the next steps."""
+
+    coefficients: Tensor  # (members, 1 + covariates, gaps)
+    loss: Tensor  # (members, gaps); without the priors
+    penalised: Tensor  # (members, gaps)
+    step: Tensor  # like the coefficients
 
 
-def _newton(
-    x: Tensor, applies: Tensor, observed: Tensor, start: Tensor, precision: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Fit a logistic regression of each column of `observed` (of `applies` trials) on `x`."""
-    b = start
-    size = x.shape[1]
-    block = max(1, _BLOCK_FLOATS // size**2)
-    loss = b.new_zeros(())
-    for _ in range(_MOST_NEWTON_STEPS):
-        gradient = -precision[:, None] * b
-        curvature = precision.diag().expand(b.shape[1], -1, -1).clone()
-        loss = b.new_zeros(())
-        for begin in range(0, len(x), block):
-            part = slice(begin, begin + block)
-            own = x[part]
-            logit = own @ b
-            p = logit.sigmoid()
-            gradient = gradient + own.T @ (observed[part] - applies[part] * p)
-            information = (applies[part] * p * (1 - p)).T @ (
-                own[:, :, None] * own[:, None]
-            ).flatten(1)
-            curvature += information.reshape(-1, size, size)
-            loss = loss + (applies[part] * F.softplus(logit) - observed[part] * logit).sum()
-        step = torch.linalg.solve(curvature, gradient.T).T
-        if float(step.abs().max()) < _SMALLEST_NEWTON_STEP:
-            break
-        b = b + step.clamp(-_LARGEST_NEWTON_STEP, _LARGEST_NEWTON_STEP)
-    return b, loss
+class _MaskFit:
+    """Fits the logistic regressions of :class:`SharedParameter`, each gap's apart.
+
+    Parameters
+    ----------
+    mask : SharedParameter
+        With one set and without z.
+    rows : Rows
+        The same for all members.
+    counts : ndarray, shape (members, rows)
+        Weights.
+    """
+
+    def __init__(self, mask: SharedParameter, rows: Rows, counts: npt.NDArray[np.uint16]) -> None:
+        self.mask, self.counts = mask, counts
+        self.cells, self.inputs = rows.cells[0], rows.inputs[0]
+        self.gappy = mask.get_buffer("gappy")
+        self.covariates = mask.get_buffer("complete_inputs")
+        precision = torch.full((1 + len(self.covariates),), COVARIATE_PRECISION)
+        precision[0] = INTERCEPT_PRECISION
+        self.precision = precision.double().to(self.cells.device)
+
+    @torch.no_grad()
+    def run(self) -> Tensor:
+        """Fit; return the sums of the losses, shape (members,)."""
+        mask = self.mask
+        best = self._look(torch.cat([mask.intercept, mask.covariates], 1).double())
+        step = best.step
+        for _ in range(_MOST_NEWTON_STEPS):
+            if float(step.abs().max()) < _SMALLEST_NEWTON_STEP:
+                break
+            tried = self._look(best.coefficients + step)
+            # Where a whole step goes too far, half of it is tried next.
+            better = tried.penalised <= best.penalised
+            best = _Logistic(
+                torch.where(better[:, None], tried.coefficients, best.coefficients),
+                torch.where(better, tried.loss, best.loss),
+                torch.where(better, tried.penalised, best.penalised),
+                torch.where(better[:, None], tried.step, best.step),
+            )
+            step = torch.where(better[:, None], best.step, step / 2)
+        mask.intercept.copy_(best.coefficients[:, :1])
+        mask.covariates.copy_(best.coefficients[:, 1:])
+        return best.loss.sum(1)
+
+    def _blocks(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Design, and weighted numbers of cells that were observed, missing, and neither."""
+        n_rows, n_members = len(self.cells), len(self.counts)
+        size = len(self.precision)
+        most = max(1, _BLOCK_FLOATS // (n_members * len(self.gappy) + size**2))
+        alone = None
+        for begin in range(0, n_rows, most):
+            part = slice(begin, begin + most)
+            cells = self.cells[part, self.gappy]
+            counts = torch.from_numpy(self.counts[:, part].astype(np.float64)).to(cells.device)
+            each = [(cells == state).double() for state in (1.0, 0.0, 0.5)]
+            if size == 1:  # all rows are alike
+                sums = torch.stack([(counts @ state)[:, None] for state in each])
+                alone = sums if alone is None else alone + sums
+                continue
+            x = F.pad(self.inputs[part][:, self.covariates].double(), (1, 0), value=1.0)
+            observed, missing, neither = (counts[..., None] * state for state in each)
+            yield x, observed, missing, neither
+        if alone is not None:
+            yield alone.new_ones(1, 1), *alone
+
+    def _look(self, b: Tensor) -> _Logistic:
+        """Losses at some coefficients, and Newton's steps from there."""
+        gradient = -self.precision[:, None] * b
+        n_members, size, n_gaps = b.shape
+        curvature = self.precision.diag().expand(n_members, n_gaps, -1, -1).clone()
+        loss = b.new_zeros(n_members, n_gaps)
+        for x, observed, missing, neither in self._blocks():
+            logit = x @ b
+            share = logit.sigmoid()
+            trials = observed + missing
+            gradient = gradient + x.T @ (observed - trials * share)
+            products = (x[:, :, None] * x[:, None]).flatten(1)
+            information = (trials * share * (1 - share)).transpose(1, 2) @ products
+            curvature += information.reshape(n_members, n_gaps, size, size)
+            cost = trials * F.softplus(logit) - observed * logit + neither * math.log(2)
+            loss = loss + cost.sum(1)
+        step = torch.linalg.solve(curvature, gradient.transpose(1, 2)).transpose(1, 2)
+        penalised = loss + 0.5 * (self.precision[:, None] * b * b).sum(1)
+        return _Logistic(b, loss, penalised, step)

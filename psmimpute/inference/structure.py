@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from psmimpute.inference.config import FitConfig
-from psmimpute.inference.em import LinearEM
+from psmimpute.inference.em import LinearEM, patterns_for_em
 from psmimpute.inference.groups import (
     OnStep,
     join_trained,
@@ -254,6 +254,7 @@ def train_members(
     `first` is the number of the first member.
     """
     device = store.packed.device
+    patterns = patterns_for_em(structure.start, store)
 
     def train(group: range, on_step: OnStep | None) -> Trained:
         trainer = member_trainer(
@@ -264,10 +265,14 @@ def train_members(
             seed=seed,
             first=first + group.start,
         )
-        by_em = LinearEM.of(trainer)
-        return trainer.run(on_step) if by_em is None else by_em.run(on_step)
+        by_em = trainer if patterns is None else LinearEM(trainer, patterns)
+        return by_em.run(on_step)
 
-    groups = member_groups(structure, store, resamples.counts.shape[0], fit=fit)
+    n_members = resamples.counts.shape[0]
+    if patterns is None:
+        groups = member_groups(structure, store, n_members, fit=fit)
+    else:
+        groups = local_groups(n_members, patterns.n_sums, device)
     return join_trained(run_groups(train, groups, device=device, on_step=on_step), device)
 
 
