@@ -46,8 +46,10 @@ class JointTest:
     :class:`psmimpute.PooledResults`.
 
     >>> test = pooled.compare(imp.pool("bmi ~ chl", model=smf.ols))
-    >>> test.method, test.df_num, round(test.df_denom, 1), round(test.pvalue, 3)
-    ('D1', 2.0, 4.0, 0.312)
+    >>> test
+    <D1: F(2, 4.0) = 1.580, p = 0.312; riv = 0.550, m = 3>
+    >>> test.df_num, round(test.pvalue, 3)
+    (2.0, 0.312)
     """
 
     method: str
@@ -57,6 +59,14 @@ class JointTest:
     p_value: float
     riv: float
     m: int
+
+    def __repr__(self) -> str:
+        df2 = "inf" if np.isinf(self.df2) else f"{self.df2:.1f}"
+        p_value = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
+        return (
+            f"<{self.method}: F({self.df1:g}, {df2}) = {self.statistic:.3f}, {p_value}; "
+            f"riv = {self.riv:.3f}, m = {self.m}>"
+        )
 
     @property
     def fvalue(self) -> float:
