@@ -152,8 +152,8 @@ def patterns_for_em(model: PatternSetMixtureVAE, store: RowStore) -> Patterns | 
     Patterns or None
     """
     spec = model.spec
-    saturated = model.knows_posterior and spec.latent_dim >= spec.layout.n_outputs
-    if not saturated or store.packed.device.type == "mps":  # which lacks double precision
+    wide = 0 < spec.layout.n_outputs <= spec.latent_dim
+    if not (model.knows_posterior and wide) or store.packed.device.type == "mps":  # no doubles
         return None
     if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
         return None
