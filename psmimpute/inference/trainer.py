@@ -127,10 +127,13 @@ class Trainer:
         self.n_members, self.n_rows = resamples.counts.shape
         self.batch_rows = fit.rows_of_step(self.n_rows)
         self.whole = fit.rows_at_once(self.n_rows) == self.n_rows
-        # Steps that see few of very many rows are averaged over as many as see them all, if there
-        # are: else their noise would exceed the uncertainty that the members stand for.
-        seen = min(_AVERAGING, self.batch_rows / self.n_rows)
-        self.averaging = max(seen, _LEAST_TIMES_STEPS / plan.n_steps)
+        self.averaging = _AVERAGING
+        if model.spec.hidden_dim == 0 and not plan.stop_early:
+            # Steps that see few of very many rows are averaged over as many as see them all, if
+            # there are: else their noise would exceed the uncertainty that the members stand for.
+            # Networks still improve, and would lag.
+            seen = min(_AVERAGING, self.batch_rows / self.n_rows)
+            self.averaging = max(seen, _LEAST_TIMES_STEPS / plan.n_steps)
         self.counts = resamples.counts
         total = self.counts.sum(1, dtype=np.int64)
         self.total = torch.from_numpy(total).float().to(self.device)

@@ -287,3 +287,25 @@ def test_a_fit_with_a_target_out_of_reach_ends_early(exact):
     given_up, whole = (_train(exact, plan=plan, target=t) for t in (-1e9, math.inf))
     assert given_up.steps == tuple(range(0, 40, 5))[: len(given_up.steps)]
     assert len(given_up.steps) < len(whole.steps)
+
+
+@pytest.mark.parametrize(
+    ("hidden_dim", "stop_early", "expected"), [(0, False, 0.02), (0, True, 0.05), (4, False, 0.05)]
+)
+def test_linear_members_of_many_rows_are_averaged_over_more_steps(
+    exact, hidden_dim, stop_early, expected
+):
+    """One row of sixty a step: the mean would be over sixty steps, if half of them were so many."""
+    counts = resample_rows(N_ROWS, members=range(4), seed=3, resample=True)
+    plan = Plan(100, 2, every=10, stop_early=stop_early)
+    trainer = Trainer(
+        exact.model(hidden_dim=hidden_dim),
+        exact.store(),
+        counts,
+        fit=FitConfig(batch_rows=1),
+        plan=plan,
+        seed=9,
+    )
+    assert trainer.averaging == pytest.approx(expected)
+    whole = Trainer(exact.model(), exact.store(), counts, fit=FitConfig(), plan=plan, seed=9)
+    assert whole.averaging == 0.05
