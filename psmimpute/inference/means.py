@@ -23,6 +23,9 @@ _MOST_FLOATS = 12_000_000
 # Wider, and the exponential of a logarithmic column would swamp single precision.
 _GRID = np.linspace(-10.0, 10.0, 801)
 _N_NODES = 64
+# Encoded standard deviations beyond what was observed that a linear predictor may reach: what is
+# missing may lie there.
+_MARGIN = 1.0
 
 Inverse = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
@@ -100,9 +103,9 @@ class MeanEstimator:
     inverses : list of callable or None
         By feature of the encoded table: from latent to raw values, None for discrete ones.
     limits : ndarray, shape (n_features, 2)
-        By feature of the encoded table: range to which the linear predictors of continuous ones
-        are clipped. The exponential of a predictor that a network has thrown far beyond the data
-        would outweigh all others in a mean.
+        By feature of the encoded table: range that was observed of the continuous ones. Linear
+        predictors are clipped a standard deviation beyond it: the exponential of one that a
+        network has thrown far from the data would outweigh all others in a mean.
     row_keys : ndarray of uint64, shape (n_rows,)
     seed, n_samples : int
         Of the importance samples.
@@ -121,7 +124,8 @@ class MeanEstimator:
     ) -> None:
         self.model, self.store = model, store
         order = np.array(model.spec.layout.order, dtype=np.intp)
-        self.limits = torch.from_numpy(limits[order].T.astype(np.float32)).to(store.packed.device)
+        wider = limits[order].T.astype(np.float32) + np.float32([[-_MARGIN], [_MARGIN]])
+        self.limits = torch.from_numpy(wider).to(store.packed.device)
         self.row_keys, self.seed, self.n_samples = row_keys, seed, n_samples
         layout = model.spec.layout
         self.raw: dict[int, _RawMean] = {}

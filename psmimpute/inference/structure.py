@@ -42,6 +42,9 @@ _N_ERRORS = 2.0
 # on from a fit that has not settled about half of the second for each output.
 _LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT = 0.01, 0.001
 _N_MEMBER_LINEAR_STEPS = 120
+# Up to so many outputs, z as wide as a row is tried: columns may hang together in more ways than
+# there are factors, as those that are nearly sums of others do.
+_LARGEST_FULL_DIM = 32
 _N_LINEAR_SAMPLES = 2
 
 
@@ -132,7 +135,7 @@ class CommonFit:
         best = self._fit(replace(self.spec, config=config, n_sets=first), None, plan)
         self._comparisons.append(_describe(best, None))
         if exact:
-            best = self._try_factors(self._try_networks(best))
+            best = self._try_networks(self._try_latents(best))
         if sets is None:
             best = self._try_sets(best)
         most = self.candidates[-1] if sets is None else 0
@@ -145,16 +148,20 @@ class CommonFit:
         config = replace(best.spec.config, hidden_dim=self.spec.hidden_dim)
         return self._challenge(best, replace(best.spec, config=config), best, self.plans.deep)
 
-    def _try_factors(self, best: _Candidate) -> _Candidate:
-        """Give z a dimension for each factor that the correlations show."""
-        if self.spec.config.latent_dim != "auto":
+    def _try_latents(self, best: _Candidate) -> _Candidate:
+        """Give z a dimension for each factor that the correlations show, or for each output."""
+        spec = best.spec
+        if spec.config.latent_dim != "auto":
             return best
-        n_factors = self.start.n_factors(best.spec.latent_dim)
-        if n_factors == best.spec.latent_dim:
-            return best
-        config = replace(best.spec.config, latent_dim=n_factors, hidden_dim=0)
-        wider = self._challenge(best, replace(best.spec, config=config), None, self.plans.linear)
-        return best if wider is best else self._try_networks(wider)
+        widths = {self.start.n_factors(spec.latent_dim)}
+        if spec.full_latent_dim <= _LARGEST_FULL_DIM:
+            widths.add(spec.full_latent_dim)
+        for width in sorted(widths):
+            if width > spec.latent_dim:
+                config = replace(spec.config, latent_dim=width)
+                rival = replace(spec, config=config)
+                best = self._challenge(best, rival, None, self.plans.linear)
+        return best
 
     def _try_sets(self, best: _Candidate) -> _Candidate:
         plan = self.plans.linear if best.spec.hidden_dim == 0 else self.plans.more_sets

@@ -19,8 +19,9 @@ class ModelConfig:
     Parameters
     ----------
     latent_dim : int or "auto", default "auto"
-        Dimension of z. ``"auto"`` takes the number of model outputs, 12 at most, or as many as
-        the correlations of the table show factors, 48 at most, where rows held out agree.
+        Dimension of z. ``"auto"`` takes the number of model outputs, 12 at most. Where rows held
+        out agree, as many as the correlations of the table show factors, 48 at most, or as the
+        model has outputs, up to 32.
     hidden_dim : int or "auto", default "auto"
         Width of the decoder's and the encoder's hidden layers. ``"auto"`` is 32 below
         2,000 rows, 64 below 10,000, then 128; 0 leaves the networks out, and the model is a

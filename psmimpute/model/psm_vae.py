@@ -80,9 +80,14 @@ class ModelSpec:
         """Dimension of z."""
         if self.config.latent_dim != "auto":
             return self.config.latent_dim
+        return min(self.full_latent_dim, _LARGEST_LATENT_DIM)
+
+    @property
+    def full_latent_dim(self) -> int:
+        """Dimension of z in which any linear dependence of the outputs has room."""
         categorical = self.layout.block(Family.CATEGORICAL)
         redundant = categorical.n_features if categorical else 0
-        return max(1, min(self.layout.n_outputs - redundant, _LARGEST_LATENT_DIM))
+        return max(1, self.layout.n_outputs - redundant)
 
     @property
     def complete_inputs(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from pandas.api.extensions import ExtensionDtype
 from psmimpute.exceptions import SchemaError
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.schema import ColumnSchema
+from psmimpute.table.transforms import TransformKind
 
 # Whole numbers pass through float64 and int64; this is safe in both.
 _LARGEST_INTEGER = 2.0**62
@@ -109,7 +110,8 @@ def number_support(column: ColumnSchema, limits: NumberLimits) -> tuple[float, f
         If the bounds leave no value that the kind and the dtype allow.
     """
     low, high = limits.low, limits.high
-    if column.kind is ColumnKind.COUNT:
+    rooted = column.transform is not None and column.transform.kind is TransformKind.SQRT
+    if column.kind is ColumnKind.COUNT or rooted:  # then no observed value is negative
         low = 0.0
     elif column.kind in (ColumnKind.POSITIVE, ColumnKind.SEMICONTINUOUS):
         low = 1.0 if column.is_integer else limits.smallest

@@ -102,6 +102,14 @@ def test_z_has_room_for_the_factors_of_a_wide_table(linear_gaussian, rng):
     assert _chosen(wide, linear_gaussian, latent_dim=3).spec.latent_dim == 3
 
 
+def test_z_is_as_wide_as_a_row_where_columns_are_nearly_sums_of_others(linear_gaussian, rng):
+    x = rng.normal(size=(800, 16))
+    sums = np.stack([x[:, j] + x[:, j + 1] for j in range(8)], 1)
+    chosen = _chosen(_gappy(np.hstack([x, sums]), rng), linear_gaussian)
+    assert chosen.spec.latent_dim == 24
+    assert [row["latents"] for row in chosen.comparisons[:2]] == [12, 24]
+
+
 def test_rows_held_out_refuse_latents_that_tell_nothing(linear_gaussian, rng):
     # Pairwise correlations of rows with gaps show factors that are not there.
     few = _gappy(_factor_table(1500, 60, 3, rng), rng)

@@ -115,17 +115,17 @@ def test_a_table_without_gaps_has_nothing_to_estimate(linear_gaussian):
     assert all(a.shape == (0,) for a in found.numbers.values())
 
 
-def test_predictors_are_clipped_to_their_limits(linear_gaussian):
+def test_predictors_are_clipped_a_standard_deviation_beyond_what_was_observed(linear_gaussian):
     exact = linear_gaussian(n_sets=1)
     n_rows, n_columns = exact.x.shape
     found = MeanEstimator(
         exact.model().requires_grad_(False),
         exact.store(),
         inverses=[lambda y: y] * n_columns,
-        limits=np.tile([0.25, 0.25], (n_columns, 1)),
+        limits=np.tile([-9.0, -8.0], (n_columns, 1)),
         row_keys=np.arange(n_rows, dtype=np.uint64),
         seed=3,
         n_samples=4,
     ).estimate()
     for values in found.numbers.values():
-        assert_allclose(values, 0.25, atol=0.02)
+        assert_allclose(values, -7.0, atol=0.02)

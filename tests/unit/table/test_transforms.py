@@ -113,7 +113,9 @@ def test_equal_values_have_scale_one(kind):
 def test_choices(rng):
     n = 5000
     assert choose_for_continuous(rng.normal(size=n)).kind == "identity"
-    assert choose_for_continuous(rng.exponential(size=n)).kind == "normal_scores"
+    assert choose_for_continuous(rng.exponential(size=n)).kind == "sqrt"
+    assert choose_for_continuous(rng.exponential(size=n) - 0.1).kind == "normal_scores"
+    assert choose_for_continuous(rng.lognormal(sigma=1.5, size=n)).kind == "normal_scores"
     assert choose_for_continuous(rng.standard_t(3, size=n)).kind == "normal_scores"
     assert choose_for_continuous(rng.exponential(size=30)).kind == "identity"
     assert choose_for_positive(rng.lognormal(size=n)).kind == "log"
