@@ -124,8 +124,8 @@ class MeanEstimator:
     ) -> None:
         self.model, self.store = model, store
         order = np.array(model.spec.layout.order, dtype=np.intp)
-        wider = limits[order].T.astype(np.float32) + np.float32([[-_MARGIN], [_MARGIN]])
-        self.limits = torch.from_numpy(wider).to(store.packed.device)
+        wider = limits[order].T + np.array([[-_MARGIN], [_MARGIN]])
+        self.limits = torch.from_numpy(wider.astype(np.float32)).to(store.packed.device)
         self.row_keys, self.seed, self.n_samples = row_keys, seed, n_samples
         layout = model.spec.layout
         self.raw: dict[int, _RawMean] = {}
