@@ -14,8 +14,15 @@ FloatArray = npt.NDArray[np.float64]
 N_KNOTS = 128
 # A sample skewness or kurtosis says little of the shape of a column below this many values.
 SHAPE_NEEDS = 50
-HEAVY_SKEWNESS, HEAVY_KURTOSIS = 1.5, 6.0
-LOG_SKEWNESS = 1.0
+# Normal scores are for columns that nothing smoother mends: they bend the lines between columns,
+# and where large values are missing more often than small ones they take the tail that is left
+# for the tail that was. Skewness is that of values clipped at their outermost hundredths, which a
+# few outliers do not decide.
+HEAVY_SKEWNESS, HEAVY_KURTOSIS = 1.5, 20.0
+ROOT_SKEWNESS = 1.0
+# Logarithms skewed to the left: their mean, taken back, would be far above that of the values.
+LOG_SKEWNESS = -1.0
+_CLIPPED_SHARE = 0.01
 COUNT_SKEWNESS = 0.5
 # exp() stays a normal, finite float64.
 _LARGEST_LOG = 700.0
@@ -285,16 +292,23 @@ def choose_for_continuous(x: FloatArray) -> Transform:
         columns that hang together straighter than scores do, above all in the tail, and goes on
         beyond the largest value that was observed.
     """
-    skewness, kurtosis = shape_moments(x)
-    heavy = abs(skewness) > HEAVY_SKEWNESS or kurtosis > HEAVY_KURTOSIS
-    if not heavy or len(x) < SHAPE_NEEDS:
+    if len(x) < SHAPE_NEEDS or not _is_heavy(x, HEAVY_SKEWNESS):
         return Transform.fitted(TransformKind.IDENTITY, x)
     if x.min() >= 0:
         root = Transform.fitted(TransformKind.SQRT, x)
-        skewness, kurtosis = shape_moments(root.forward(x))
-        if abs(skewness) < LOG_SKEWNESS and kurtosis < HEAVY_KURTOSIS:
+        if not _is_heavy(root.forward(x), ROOT_SKEWNESS):
             return root
     return Transform.fitted(TransformKind.NORMAL_SCORES, x)
+
+
+def _is_heavy(x: FloatArray, skewness: float) -> bool:
+    """Tell whether values are more skewed than that, or heavy-tailed."""
+    return abs(_clipped_skewness(x)) > skewness or shape_moments(x)[1] > HEAVY_KURTOSIS
+
+
+def _clipped_skewness(x: FloatArray) -> float:
+    ends = np.quantile(x, [_CLIPPED_SHARE, 1 - _CLIPPED_SHARE], method="nearest")
+    return shape_moments(np.clip(x, *ends))[0]
 
 
 def choose_for_positive(x: FloatArray) -> Transform:
@@ -308,12 +322,13 @@ def choose_for_positive(x: FloatArray) -> Transform:
     Returns
     -------
     Transform
-        Logarithmic, or through normal scores if the logarithms are skewed themselves.
+        Logarithmic, or through normal scores if the logarithms are heavily skewed themselves, or
+        to the left.
     """
-    skewness, _ = shape_moments(np.log(x))
-    if abs(skewness) < LOG_SKEWNESS or len(x) < SHAPE_NEEDS:
-        return Transform.fitted(TransformKind.LOG, x)
-    return Transform.fitted(TransformKind.NORMAL_SCORES, x)
+    logs = np.log(x)
+    skewed = shape_moments(logs)[0] < LOG_SKEWNESS or _clipped_skewness(logs) > HEAVY_SKEWNESS
+    heavy = skewed and len(x) >= SHAPE_NEEDS
+    return Transform.fitted(TransformKind.NORMAL_SCORES if heavy else TransformKind.LOG, x)
 
 
 def choose_for_amounts(x: FloatArray) -> Transform:
