@@ -41,10 +41,10 @@ _N_ERRORS = 2.0
 # Nats per row. Stopping early on the rows that judge is worth about half of the first, and going
 # on from a fit that has not settled about half of the second for each output.
 _LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT = 0.01, 0.001
-_N_MEMBER_LINEAR_STEPS = 120
 # Up to so many outputs, z as wide as a row is tried: columns may hang together in more ways than
 # there are factors, as those that are nearly sums of others do.
 _LARGEST_FULL_DIM = 32
+_N_MEMBER_LINEAR_STEPS = 120
 _N_LINEAR_SAMPLES = 2
 
 
@@ -156,11 +156,9 @@ class CommonFit:
         widths = {self.start.n_factors(spec.latent_dim)}
         if spec.full_latent_dim <= _LARGEST_FULL_DIM:
             widths.add(spec.full_latent_dim)
-        for width in sorted(widths):
-            if width > spec.latent_dim:
-                config = replace(spec.config, latent_dim=width)
-                rival = replace(spec, config=config)
-                best = self._challenge(best, rival, None, self.plans.linear)
+        for width in sorted(widths - {spec.latent_dim}):
+            rival = replace(spec, config=replace(spec.config, latent_dim=width))
+            best = self._challenge(best, rival, None, self.plans.linear)
         return best
 
     def _try_sets(self, best: _Candidate) -> _Candidate:

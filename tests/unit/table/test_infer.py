@@ -69,6 +69,15 @@ def test_numbers(rng):
     assert found["rain"].transform.kind == "normal_scores"
 
 
+def test_a_column_that_goes_by_square_roots_is_never_imputed_negative(rng):
+    dose = rng.gamma(0.7, size=N)
+    dose[:5] = 0.0
+    found = _kinds(dose=dose, error=rng.normal(size=N))
+    assert (found["dose"].kind, found["dose"].transform.kind) == ("continuous", "sqrt")
+    assert found["dose"].support[0] == 0
+    assert found["error"].support[0] < 0
+
+
 def test_categories_labels_and_times(rng):
     days = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 99, N), unit="D")
     found = _kinds(
