@@ -33,10 +33,13 @@ class Particles(NamedTuple):
     z : Tensor, shape (members, samples, sets, rows, latent)
     log_w : Tensor, shape (members, samples, sets, rows)
         log of p(x_obs, observed | z, r) p(z | r) p(r) / q(z | r, .), not normalised.
+    eta_mis : Tensor, shape (members, samples, sets, rows, outputs)
+        Linear predictors of x_mis.
     """
 
     z: Tensor
     log_w: Tensor
+    eta_mis: Tensor
 
     def normalised(self) -> Tensor:
         """Weights that sum to one over samples and sets, shape (members, rows, samples * sets)."""
@@ -85,8 +88,9 @@ def propose(
     eps = torch.special.ndtri(uniform.clamp(_OPEN, 1 - _OPEN))[:, :, None]
     posterior = posterior or model.posterior(rows)
     z, log_q = posterior.sample(eps)
-    terms = model.terms_at(rows, posterior, z, log_q)
-    return Particles(z, terms.log_joint + terms.log_p_sets)
+    decoded = model.decode(z)
+    terms = model.terms_at(rows, posterior, z, log_q, decoded)
+    return Particles(z, terms.log_joint + terms.log_p_sets, decoded[1])
 
 
 def effective_sample_size(weights: Tensor) -> Tensor:

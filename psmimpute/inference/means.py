@@ -19,7 +19,7 @@ from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
 from psmimpute.random import Purpose, row_uniforms
 
-_MOST_FLOATS = 12_000_000
+_MOST_FLOATS = 2_000_000  # of the largest tensor of a pass; more no longer fit the cache
 # Wider, and the exponential of a logarithmic column would swamp single precision.
 _GRID = np.linspace(-10.0, 10.0, 801)
 _N_NODES = 64
@@ -188,8 +188,7 @@ class MeanEstimator:
                 fade = (top - new_top).exp()
                 total, sums = total * fade, sums * fade[..., None]
             weight = (found.log_w - new_top[:, None, None]).exp()
-            eta = model.decoder(found.z)
-            values = self._expect(model.decoder.missing(found.z, eta))
+            values = self._expect(found.eta_mis)
             part = torch.einsum("eskb,eskbv->ebv", weight, values)
             total = weight.sum((1, 2)) if total is None else total + weight.sum((1, 2))
             sums = part if sums is None else sums + part

@@ -68,9 +68,12 @@ class Decoder(nn.Module):
             Weights of the sets, for latents that have one set's axis for all of them.
         """
         flat = z.flatten(1, -2)
-        eta = torch.baddbmm(self.intercept, flat, self.loadings)
-        if self.trunk is not None and self.head is not None:
-            eta = eta + self.head(self.trunk(z, set_shares).flatten(1, -2))
+        if self.trunk is None or self.head is None:
+            eta = torch.baddbmm(self.intercept, flat, self.loadings)
+        else:
+            hidden = self.trunk(z, set_shares).flatten(1, -2)
+            line = torch.baddbmm(self.intercept + self.head.bias, flat, self.loadings)
+            eta = torch.baddbmm(line, hidden, self.head.weight)
         return eta.reshape(*z.shape[:-1], -1)
 
     def missing(self, z: Tensor, eta: Tensor) -> Tensor:

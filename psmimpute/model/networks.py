@@ -83,7 +83,8 @@ class MemberMLP(nn.Module):
             offset: Tensor = self.set_offset
             if set_shares is not None:
                 offset = torch.bmm(set_shares, offset[:, 0, :, 0])[:, None, None]
-            h = (h.reshape(*h.shape[:1], *shape[1:-1], -1) + offset).flatten(1, -2)
+            wide = h.reshape(*h.shape[:1], *shape[1:-1], -1)
+            h = (wide.add_(offset) if not h.requires_grad else wide + offset).flatten(1, -2)
         # Without gradients nobody needs the input again, and fresh memory costs more than SiLU.
         h = F.silu(h, inplace=not h.requires_grad)
         for layer in list(self.layers)[1:]:

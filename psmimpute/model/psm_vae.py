@@ -228,10 +228,27 @@ class PatternSetMixtureVAE(nn.Module):
         z, log_q = posterior.sample(eps)
         return self.terms_at(rows, posterior, z, log_q)
 
-    def terms_at(self, rows: Rows, posterior: Posterior, z: Tensor, log_q: Tensor) -> Terms:
-        """Terms of the bound at given latents, which `posterior` gave density `log_q`."""
+    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Linear predictors of x_obs and of x_mis, shape (members, samples, sets, rows, outputs).
+
+        They are one tensor where x_mis has no deviations.
+        """
         eta = self.decoder(z)
-        eta_mis = self.decoder.missing(z, eta)
+        return eta, self.decoder.missing(z, eta)
+
+    def terms_at(
+        self,
+        rows: Rows,
+        posterior: Posterior,
+        z: Tensor,
+        log_q: Tensor,
+        decoded: tuple[Tensor, Tensor] | None = None,
+    ) -> Terms:
+        """Terms of the bound at given latents, which `posterior` gave density `log_q`.
+
+        `decoded` is what :meth:`decode` makes of them, where that is known.
+        """
+        eta, eta_mis = decoded or self.decode(z)
         seen, supervised = self.cell_weights()
         log_obs = cell_log_probs(rows, eta, self.spec.layout, self.likelihoods)
         if eta_mis is eta:
