@@ -151,12 +151,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rate", type=float, nargs="+", default=[0.2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--members", type=int, default=20, help="of 'ours'")
-    parser.add_argument("--samples", type=int, default=200, help="K of 'ours'")
     parser.add_argument("--draws", type=int, default=20, help="0 leaves the draws out")
     parser.add_argument("--data-dir", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=RESULTS)
     a = parser.parse_args(arguments)
-    known = methods(members=a.members, n_samples=a.samples)
+    known = methods(members=a.members)
     everyone = [name for name in known if name not in OPTIONAL]
     chosen = _installed(everyone if "all" in a.method else a.method, known)
     ready = already(a.out, KEY)

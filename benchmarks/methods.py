@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -54,8 +54,8 @@ class Configuration:
         Keyword arguments of the imputer.
     model, fit_options : mapping
         Of its ModelConfig and its FitConfig.
-    n_samples : int
-        Importance samples of the single imputation.
+    n_samples : int or "auto"
+        Importance samples of each member's single imputation.
     numbers : bool
         Whether every column is taken as continuous.
     latents : int
@@ -65,7 +65,7 @@ class Configuration:
     options: Mapping[str, Any]
     model: Mapping[str, Any] = field(default_factory=dict)
     fit_options: Mapping[str, Any] = field(default_factory=dict)
-    n_samples: int = 1
+    n_samples: int | Literal["auto"] = 1
     numbers: bool = True
     latents: int = 1
 
@@ -167,28 +167,20 @@ PEERS = {
 OPTIONAL = ("miceforest", "midas")
 
 
-def default(*, members: int, n_samples: int) -> Configuration:
-    """Return the package's default with so many members.
-
-    Parameters
-    ----------
-    members : int
-        20 is the default.
-    n_samples : int
-        Importance samples of the single imputation; 200 is the default.
-    """
-    return Configuration({"m": members}, n_samples=n_samples, numbers=False)
+def default(*, members: int) -> Configuration:
+    """Return the package's default with so many members; 20 is the default."""
+    return Configuration({"m": members}, n_samples="auto", numbers=False)
 
 
-def methods(*, members: int = 20, n_samples: int = 200) -> dict[str, Method]:
+def methods(*, members: int = 20) -> dict[str, Method]:
     """Return every contestant by name.
 
     Parameters
     ----------
-    members, n_samples : int
+    members : int
         Of ``ours``.
     """
-    ours = default(members=members, n_samples=n_samples)
+    ours = default(members=members)
     deep = {name: c.method(name.removesuffix("-10000")) for name, c in published().items()}
-    settings = f"K={n_samples}, {members} members"
+    settings = f"{members} members"
     return {**deep, **PEERS, "ours": replace(ours.method("ours"), settings=settings)}

@@ -61,6 +61,8 @@ from psmimpute.telling import remembered, warn
 
 _MOST_IMPUTATIONS = 10_000
 _MOST_SETS = 100
+# Importance samples of a single imputation: over all members, and of each at least.
+_N_SAMPLES, _LEAST_SAMPLES = 1000, 40
 _FRACTIONAL = ("float", "double", "halffloat")  # dtypes that hold the mean of whole numbers
 _NO_GAPS = "no cell is missing in a modelled column: every imputation is a copy of the data"
 
@@ -811,7 +813,9 @@ class PSMImputer:
                 owner.fitted_ = grown
         return owner._impute_rows(data, rows, row_key, where, m)
 
-    def transform(self, df: pd.DataFrame, *, n_samples: int = 200) -> pd.DataFrame:
+    def transform(
+        self, df: pd.DataFrame, *, n_samples: int | Literal["auto"] = "auto"
+    ) -> pd.DataFrame:
         """Fill each gap once, by its conditional mean or its most probable level.
 
         For prediction and for looking; standard errors from data so completed are too small.
@@ -820,8 +824,9 @@ class PSMImputer:
         ----------
         df : DataFrame
             The table that was fitted, or new rows with its columns. Not changed.
-        n_samples : int, default 200
-            Importance samples; memory does not grow with them.
+        n_samples : int or "auto", default "auto"
+            Importance samples of each member; memory does not grow with them. ``"auto"`` takes
+            1,000 over all members, 40 of each at least.
 
         Returns
         -------
@@ -844,7 +849,9 @@ class PSMImputer:
         0
         """
         fitted = self._check_fitted()
-        if n_samples < 1:
+        if n_samples == "auto":
+            n_samples = max(_LEAST_SAMPLES, _N_SAMPLES // fitted.model.n_members)
+        elif n_samples < 1:
             raise ConfigError(f"n_samples must be at least 1, got {n_samples}")
         table = self._encode(df)
         store = store_rows(table, fitted.spec.layout, device=fitted.device)

@@ -360,12 +360,13 @@ def read_config(kind: type[Config], state: Mapping[str, Any]) -> Config:
     ConfigError
         If a value is out of its range.
     """
-    known = {field.name: field.default for field in fields(kind)}
+    known = {field.name: field for field in fields(kind)}
     _require(state.keys() <= known.keys(), f"unknown fields in {kind.__name__}")
     for name, value in state.items():
-        default = known[name]
+        default = known[name].default
         if default == "auto":
-            good = value == "auto" or type(value) is int
+            numbers = (int, float) if "float" in str(known[name].type) else (int,)
+            good = value == "auto" or type(value) in numbers
         elif isinstance(default, float):
             good = type(value) in (int, float)
         else:

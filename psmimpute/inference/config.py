@@ -7,6 +7,11 @@ from typing import Literal
 
 from psmimpute.exceptions import ConfigError
 
+# From here on one fold judges the common fit, more pattern sets are tried, and networks learn
+# faster: so many rows are not overfitted in the steps that there are.
+MANY_ROWS = 4097
+_NETWORK_RATE, _NETWORK_RATE_OF_MANY_ROWS = 0.3, 1.2
+
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
@@ -24,8 +29,9 @@ class FitConfig:
         Importance samples of the bound in training.
     learning_rate : float, default 0.01
         Of the linear parameters, at its peak.
-    network_rate : float, default 0.3
-        Learning rate of the networks as a share of `learning_rate`.
+    network_rate : float or "auto", default "auto"
+        Learning rate of the networks as a multiple of `learning_rate`: 0.3 up to 4,096 rows, then
+        1.2.
     weight_decay : float, default 0.01
         Decoupled decay of the networks' weights.
     resample : bool, default True
@@ -51,7 +57,7 @@ class FitConfig:
     batch_rows: int | Literal["auto"] = "auto"
     n_samples: int | Literal["auto"] = "auto"
     learning_rate: float = 0.01
-    network_rate: float = 0.3
+    network_rate: float | Literal["auto"] = "auto"
     weight_decay: float = 0.01
     resample: bool = True
     n_draw_samples: int = 64
@@ -64,6 +70,8 @@ class FitConfig:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
         for name in ("learning_rate", "network_rate", "weight_decay"):
             value = getattr(self, name)
+            if name == "network_rate" and value == "auto":
+                continue
             if not 0 <= value < 10:
                 raise ConfigError(f"{name} must lie in [0, 10), got {value}")
 
@@ -109,3 +117,24 @@ class FitConfig:
         """
         most = self.rows_of_step(n_rows)
         return n_rows if n_rows <= 2 * most else most
+
+    def network_rate_for(self, n_rows: int) -> float:
+        """Return the learning rate of the networks as a multiple of `learning_rate`.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of the table.
+
+        Returns
+        -------
+        float
+
+        Examples
+        --------
+        >>> FitConfig().network_rate_for(500), FitConfig(network_rate=0.5).network_rate_for(500)
+        (0.3, 0.5)
+        """
+        if self.network_rate != "auto":
+            return self.network_rate
+        return _NETWORK_RATE if n_rows < MANY_ROWS else _NETWORK_RATE_OF_MANY_ROWS

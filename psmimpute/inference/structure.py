@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from psmimpute.inference.config import FitConfig
+from psmimpute.inference.config import MANY_ROWS, FitConfig
 from psmimpute.inference.em import LinearEM, patterns_for_em
 from psmimpute.inference.groups import (
     OnStep,
@@ -34,7 +34,6 @@ from psmimpute.random import Purpose, stream_seed
 
 _CANDIDATE_SETS = (1, 2, 3)
 _MORE_CANDIDATES = (1, 2, 3, 5)  # for many rows
-_MANY_ROWS = 4096
 _N_FOLDS = 2
 # A richer structure must beat the simpler one by so many standard errors.
 _N_ERRORS = 2.0
@@ -114,7 +113,7 @@ class CommonFit:
         self._comparisons: list[dict[str, float | int | bool]] = []
         self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
         n_rows = store.n_rows
-        self.many = n_rows > _MANY_ROWS
+        self.many = n_rows >= MANY_ROWS
         self.folds = fold_rows(n_rows, n_folds=1 if self.many else _N_FOLDS, seed=self.seed)
         self.plans = plan_training(n_rows, spec.latent_dim, fit)
         self.candidates = _MORE_CANDIDATES if self.many else _CANDIDATE_SETS

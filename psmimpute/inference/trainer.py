@@ -157,7 +157,7 @@ class Trainer:
     def _optimiser(self) -> FlatAdamW:
         network = self.flat.select(_NETWORKS)
         rates = torch.full_like(self.flat.values, self.fit.learning_rate * self.plan.rate)
-        rates[network] *= self.fit.network_rate
+        rates[network] *= self.fit.network_rate_for(self.n_rows)
         if self.model.spec.missingness == "selection":
             rates[self.flat.select(_SELECTION)] *= _SELECTION_BOOST
         return FlatAdamW(self.flat, rates, self.fit.weight_decay * network.float())

@@ -181,6 +181,11 @@ def test_transform_streams_over_samples(table, fitted, monkeypatch):
     assert (pieces["k"] == whole["k"]).all()
 
 
+def test_transform_shares_a_thousand_samples_among_the_members(table, fitted):
+    shared = fitted.transform(table, n_samples=1000 // fitted.fitted_.model.n_members)
+    pd.testing.assert_frame_equal(fitted.transform(table), shared, check_exact=True)
+
+
 def test_transform_keeps_dtypes_that_hold_no_fractions():
     rng = np.random.default_rng(2)
     n = 160

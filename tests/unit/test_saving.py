@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import struct
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from psmimpute.exceptions import (
     StorageError,
 )
 from psmimpute.imputer import PSMImputer
-from psmimpute.inference.checkpoint import checksum_of
+from psmimpute.inference.checkpoint import checksum_of, read_config
 from psmimpute.inference.config import FitConfig
 from psmimpute.model.config import ModelConfig
 from psmimpute.storage.bounded_json import dump_object
@@ -258,6 +259,9 @@ HOSTILE = [
     _put("imputer", "options", "m", -1),
     _put("imputer", "options", "model", {"config": "os", "fields": {}}),
     _put("imputer", "options", "fit", {"config": "FitConfig", "fields": {"max_steps": "x"}}),
+    _put("imputer", "options", "fit", {"config": "FitConfig", "fields": {"max_steps": 2.0}}),
+    _put("imputer", "options", "fit", {"config": "FitConfig", "fields": {"network_rate": "x"}}),
+    _put("imputer", "options", "fit", {"config": "FitConfig", "fields": {"network_rate": True}}),
     _put("format", None),
 ]
 
@@ -266,6 +270,12 @@ HOSTILE = [
 def test_forged_files_are_refused(tiny, change):
     with pytest.raises(CorruptFileError):
         PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), change))
+
+
+@pytest.mark.parametrize("rate", ["auto", 0.4, 1])
+def test_a_rate_of_networks_is_read_as_it_was_chosen(rate):
+    fit = FitConfig(network_rate=rate)
+    assert read_config(FitConfig, asdict(fit)) == fit
 
 
 def test_a_forger_who_changes_nothing_is_believed(tiny):

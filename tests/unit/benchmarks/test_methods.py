@@ -61,7 +61,7 @@ def test_dlgm_has_twice_the_latents(deletion):
 
 
 def test_ours_is_the_package_as_it_comes(deletion):
-    imputer = default(members=20, n_samples=200).imputer(_frame(deletion.seen), seed=1)
+    imputer = default(members=20).imputer(_frame(deletion.seen), seed=1)
     assert repr(imputer) == "PSMImputer(seed=1, progress=False)"
 
 

@@ -249,6 +249,28 @@ def test_an_impossible_option_is_refused(option, message):
         FitConfig(**option)
 
 
+def test_networks_learn_faster_from_many_rows():
+    fit = FitConfig()
+    assert fit.network_rate_for(4096) == 0.3
+    assert fit.network_rate_for(4097) == 1.2
+    assert FitConfig(network_rate=0.3).network_rate_for(4097) == 0.3
+
+
+@pytest.mark.parametrize(("rate", "shift"), [("auto", 0.3), (0.5, 0.5)])
+def test_the_networks_rate_is_relative_to_that_of_the_lines(exact, rate, shift):
+    """The first step of Adam is the learning rate, whatever the gradient."""
+    bent = exact.model(hidden_dim=4).requires_grad_(True)
+    resamples = resample_rows(N_ROWS, members=range(4), seed=3, resample=True)
+    fit = FitConfig(network_rate=rate, weight_decay=0.0)
+    plan = Plan(1, 2, every=1, stop_early=False)
+    trainer = Trainer(bent, exact.store(), resamples, fit=fit, plan=plan, seed=9)
+    before = {name: p.detach().clone() for name, p in bent.named_parameters()}
+    trainer._step(trainer._optimiser(), 1.0)
+    moved = {name: (p.detach() - before[name]).abs().max() for name, p in bent.named_parameters()}
+    assert_allclose(moved["decoder.loadings"], fit.learning_rate, rtol=1e-3)
+    assert_allclose(moved["decoder.head.bias"], shift * fit.learning_rate, rtol=1e-3)
+
+
 def test_padding_of_the_held_out_rows_does_not_count(exact):
     counts = np.ones((4, N_ROWS), dtype=np.int64)
     held_out = np.zeros((4, 3), dtype=np.int64)
