@@ -849,10 +849,9 @@ class PSMImputer:
         0
         """
         fitted = self._check_fitted()
-        if n_samples == "auto":
-            n_samples = max(_LEAST_SAMPLES, _N_SAMPLES // fitted.model.n_members)
-        elif n_samples < 1:
+        if n_samples != "auto" and n_samples < 1:
             raise ConfigError(f"n_samples must be at least 1, got {n_samples}")
+        share = max(_LEAST_SAMPLES, _N_SAMPLES // fitted.model.n_members)
         table = self._encode(df)
         store = store_rows(table, fitted.spec.layout, device=fitted.device)
         found = MeanEstimator(
@@ -862,7 +861,7 @@ class PSMImputer:
             limits=fitted.latent_range,
             row_keys=np.arange(len(df), dtype=np.uint64),
             seed=self.seed_,
-            n_samples=n_samples,
+            n_samples=share if n_samples == "auto" else n_samples,
         ).estimate()
         filled: dict[Hashable, pd.Series] = {}
         for j, schema in enumerate(self.schema_.columns):
