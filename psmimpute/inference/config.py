@@ -129,6 +129,7 @@ class FitConfig:
         Returns
         -------
         float
+            What was chosen, or what suits so many rows.
 
         Examples
         --------
