@@ -17,6 +17,8 @@ from psmimpute.inference.blocks import BLOCK_ROWS, Block, block_rows, run_blocks
 from psmimpute.inference.importance import (
     Particles,
     effective_sample_size,
+    n_sets_at_once,
+    net_dim,
     pareto_k,
     propose,
 )
@@ -113,7 +115,7 @@ class Drawer:
         """Members of one pass: as many as memory allows, 2 at least."""
         spec = self.model.spec
         widest = max(spec.hidden_dim, spec.layout.n_outputs, spec.latent_dim**2 // 4, 8)
-        each = BLOCK_ROWS * n_samples * spec.n_sets * widest
+        each = BLOCK_ROWS * n_samples * n_sets_at_once(self.model) * widest
         return max(2, _MOST_FLOATS // each)
 
     def draw(self, imputations: range) -> ImputationDraws:
@@ -254,9 +256,9 @@ class Drawer:
         n_samples: int,
     ) -> _RowDraws:
         """Take (z, r) by sampling importance resampling, then one draw of every cell."""
-        dim, n_features = model.spec.latent_dim, self.layout.n_features
+        dim, n_features = net_dim(model), self.layout.n_features
         rows, uniform = self._pass(model, block, group, dim + 1 + n_features)
-        posterior = model.posterior(rows)
+        posterior = model.proposal(rows)
         exact = model.knows_posterior
         shift = uniform[..., :dim]
         found = propose(
@@ -277,19 +279,20 @@ class Drawer:
         uniform: Tensor,
     ) -> _RowDraws:
         """Choose one particle of each row by its weight, and draw every cell given it."""
-        n_sets, dim = model.spec.n_sets, model.spec.latent_dim
+        n_sets = model.spec.n_sets
         weights = found.normalised()
         pick = (weights.cumsum(-1) < uniform[..., :1]).sum(-1)
         pick = pick.clamp_max(weights.shape[-1] - 1)
         particles = found.z.permute(0, 3, 1, 2, 4).flatten(2, 3)
-        z = particles.gather(2, pick[..., None, None].expand(-1, -1, 1, dim))[:, :, 0]
-        sets = pick % n_sets
+        at = pick[..., None, None].expand(-1, -1, 1, particles.shape[-1])
+        z = particles.gather(2, at)[:, :, 0]
+        sets = found.picked_sets(pick, n_sets)
         drawn = draw_cells(model, z, sets, uniform[..., 1:])
         if self.hidden is not None:
             again = draw_cells(model, z, sets, uniform[..., 1:], observed=True)
             seen = torch.from_numpy(self.hidden[block.padded()][:, list(self.layout.columns)])
             drawn = torch.where(seen.to(drawn.device), again, drawn)
-        shares = weights.reshape(*weights.shape[:2], -1, n_sets).sum(2)
+        shares = found.set_shares(weights, n_sets)
         own = block.own(len(group))
         weights = weights[own].cpu()
         return _RowDraws(
@@ -323,11 +326,16 @@ class Drawer:
         self, model: PatternSetMixtureVAE, group: range, block: Block
     ) -> tuple[npt.NDArray[Any], ...]:
         """Posterior probabilities of the sets (members, rows, sets), and a uniform a row."""
-        dim = model.spec.latent_dim
+        dim = net_dim(model)
         rows, uniform = self._pass(model, block, group, dim + 1)
-        found = propose(model, rows, uniform[..., :dim], n_samples=_N_SET_SAMPLES)
-        weights = found.normalised()
-        shares = weights.reshape(*weights.shape[:2], -1, model.spec.n_sets).sum(2)
+        found = propose(
+            model,
+            rows,
+            uniform[..., :dim],
+            n_samples=_N_SET_SAMPLES * (model.spec.n_sets if model.samples_sets else 1),
+            posterior=model.posterior(rows),
+        )
+        shares = found.set_shares(found.normalised(), model.spec.n_sets)
         own = block.own(len(group))
         return shares[own].cpu().double().numpy(), uniform[..., dim][own].cpu().numpy()
 

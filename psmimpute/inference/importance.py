@@ -1,8 +1,9 @@
 """Importance samples of (z, r) for each row: weights, and how good they are.
 
-The proposal is the recognition model with the pattern set summed exactly: every sample of z is
-taken in every set. Points are a Sobol net, shifted at random for each row, so that the
-samples of one row are even and those of two rows independent.
+The proposal is the recognition model. Where sets are few every sample of z is taken in every
+set, which is then summed exactly; where they are many and networks make samples dear, each sample
+has a set of its own. Points are a Sobol net, shifted at random for each row, so that
+the samples of one row are even and those of two rows independent.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from psmimpute.model.encoders import Posterior
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows
 
 _OPEN = 1e-6
+# Share of the sets that are drawn from p(r), and the least share that has a logarithm.
+_FROM_PRIOR, _SMALLEST_SHARE = 0.1, 1e-30
 # Relative differences of weights that single-precision log densities cannot tell from none.
 _ROUNDING = 1e-4
 
@@ -30,20 +34,43 @@ class Particles(NamedTuple):
 
     Attributes
     ----------
-    z : Tensor, shape (members, samples, sets, rows, latent)
-    log_w : Tensor, shape (members, samples, sets, rows)
-        log of p(x_obs, observed | z, r) p(z | r) p(r) / q(z | r, .), not normalised.
-    eta_mis : Tensor, shape (members, samples, sets, rows, outputs)
+    z : Tensor, shape (members, samples, sets or 1, rows, latent)
+    log_w : Tensor, shape (members, samples, sets or 1, rows)
+        log of p(x_obs, observed | z, r) p(z | r) p(r) / q(z | r, .), not normalised; also over
+        q(r | .) where each sample has a set of its own.
+    eta_mis : Tensor, shape (members, samples, sets or 1, rows, outputs)
         Linear predictors of x_mis.
+    sets : Tensor of int, shape (members, samples, 1, rows), or None
+        The set of each sample; None where samples have an axis of sets.
     """
 
     z: Tensor
     log_w: Tensor
     eta_mis: Tensor
+    sets: Tensor | None = None
 
     def normalised(self) -> Tensor:
         """Weights that sum to one over samples and sets, shape (members, rows, samples * sets)."""
         return self.log_w.permute(0, 3, 1, 2).flatten(2).softmax(-1)
+
+    def set_shares(self, weights: Tensor, n_sets: int) -> Tensor:
+        """Posterior probabilities of the sets, shape (members, rows, sets), from the weights."""
+        if self.sets is None:
+            return weights.reshape(*weights.shape[:2], -1, n_sets).sum(2)
+        own = self.sets[:, :, 0].transpose(1, 2)
+        return torch.stack([(weights * (own == k)).sum(-1) for k in range(n_sets)], -1)
+
+    def set_shares_of_samples(self, n_sets: int) -> Tensor | None:
+        """Weight 1 for the set of each sample, shape (members, samples, rows, sets), or None."""
+        if self.sets is None:
+            return None
+        return F.one_hot(self.sets[:, :, 0], n_sets).to(self.z.dtype)
+
+    def picked_sets(self, pick: Tensor, n_sets: int) -> Tensor:
+        """Look up the sets of the samples at `pick`, places among the weights (members, rows)."""
+        if self.sets is None:
+            return pick % n_sets
+        return self.sets[:, :, 0].transpose(1, 2).gather(-1, pick[..., None])[..., 0]
 
 
 @lru_cache(maxsize=32)
@@ -52,6 +79,16 @@ def _net(n_samples: int, dim: int) -> Tensor:
     exponent = max(0, math.ceil(math.log2(n_samples)))
     points: Tensor = torch.quasirandom.SobolEngine(dim).draw(2**exponent)  # type: ignore[no-untyped-call]
     return points[:n_samples]
+
+
+def net_dim(model: PatternSetMixtureVAE) -> int:
+    """Count the numbers of one sample: z, and before it the set where each has its own."""
+    return model.spec.latent_dim + model.samples_sets
+
+
+def n_sets_at_once(model: PatternSetMixtureVAE) -> int:
+    """Count the sets in which every sample is taken."""
+    return 1 if model.samples_sets else model.spec.n_sets
 
 
 def propose(
@@ -69,28 +106,56 @@ def propose(
     ----------
     model : PatternSetMixtureVAE
     rows : Rows
-    shift : Tensor, shape (members, rows, latent)
+    shift : Tensor, shape (members, rows, :func:`net_dim`)
         Uniform numbers that shift the net of each row.
     n_samples : int
         Points to take.
     skip : int, default 0
         Points of the net to pass over, so that a long run can be taken in pieces.
     posterior : Posterior, optional
-        Of these rows, where it is known already.
+        Proposal of these rows, where it is known already.
 
     Returns
     -------
     Particles
     """
-    dim = model.spec.latent_dim
-    net = _net(skip + n_samples, dim)[skip:].to(shift.device)
+    posterior = posterior or model.proposal(rows)
+    net = _net(skip + n_samples, shift.shape[-1])[skip:].to(shift.device)
     uniform = (net[None, :, None] + shift[:, None]).frac()
-    eps = torch.special.ndtri(uniform.clamp(_OPEN, 1 - _OPEN))[:, :, None]
-    posterior = posterior or model.posterior(rows)
+    dim = model.spec.latent_dim
+    eps = torch.special.ndtri(uniform[..., -dim:].clamp(_OPEN, 1 - _OPEN))[:, :, None]
     z, log_q = posterior.sample(eps)
+    if model.samples_sets:
+        return _propose_in_sampled_sets(model, rows, posterior, z, log_q, uniform[..., 0])
     decoded = model.decode(z)
-    terms = model.terms_at(rows, posterior, z, log_q, decoded)
-    return Particles(z, terms.log_joint + terms.log_p_sets, decoded[1])
+    log_w = model.log_prob_rows(rows, z, decoded) + model.prior.log_p_latent(z) - log_q
+    return Particles(z, log_w + model.prior.log_p_sets(), decoded[1])
+
+
+def _propose_in_sampled_sets(
+    model: PatternSetMixtureVAE,
+    rows: Rows,
+    posterior: Posterior,
+    z: Tensor,
+    log_q: Tensor,
+    uniform: Tensor,
+) -> Particles:
+    """Keep each sample in one of the sets, by `uniform`, shape (members, samples, rows).
+
+    Sets are drawn from q(r | .), and some from p(r), which bounds the weights.
+    """
+    n_sets = model.spec.n_sets
+    log_p = model.prior.log_p_sets()
+    share = (1 - _FROM_PRIOR) * posterior.log_q_sets.exp() + _FROM_PRIOR * log_p.exp()
+    cumulative = share.cumsum(2)
+    sets = (uniform[:, :, None] > cumulative).sum(2, keepdim=True).clamp_max(n_sets - 1)
+    log_prior = log_p + model.prior.log_p_latent(z) - log_q - share.clamp_min(_SMALLEST_SHARE).log()
+    log_prior = log_prior.gather(2, sets)
+    z = z.gather(2, sets[..., None].expand(-1, -1, -1, -1, z.shape[-1]))
+    shares = F.one_hot(sets[:, :, 0], n_sets).to(z.dtype)
+    decoded = model.decode(z, shares)
+    log_w = model.log_prob_rows(rows, z, decoded, shares) + log_prior
+    return Particles(z, log_w, decoded[1], sets)
 
 
 def effective_sample_size(weights: Tensor) -> Tensor:

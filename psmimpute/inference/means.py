@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from psmimpute.inference.importance import propose
+from psmimpute.inference.importance import Particles, n_sets_at_once, net_dim, propose
 from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood
 from psmimpute.likelihoods.count import CountLikelihood
 from psmimpute.likelihoods.gaussian import GaussianLikelihood
@@ -20,6 +20,7 @@ from psmimpute.model.rows import RowStore
 from psmimpute.random import Purpose, row_uniforms
 
 _MOST_FLOATS = 2_000_000  # of the largest tensor of a pass; more no longer fit the cache
+_MOST_SAMPLES = 64  # of a pass: then few rows go through the proposal at once, and it fits as well
 # Wider, and the exponential of a logarithmic column would swamp single precision.
 _GRID = np.linspace(-10.0, 10.0, 801)
 _N_NODES = 64
@@ -150,8 +151,8 @@ class MeanEstimator:
         rows = np.flatnonzero(missing.any(1))
         spec = self.model.spec
         widest = max(spec.hidden_dim, self._width(), spec.latent_dim**2 // 4, 8)
-        per_sample = self.model.n_members * spec.n_sets * widest
-        block = min(self.n_samples, max(1, _MOST_FLOATS // (per_sample * min(len(rows) or 1, 256))))
+        per_sample = self.model.n_members * n_sets_at_once(self.model) * widest
+        block = min(self.n_samples, max(1, _MOST_FLOATS // per_sample), _MOST_SAMPLES)
         size = max(1, _MOST_FLOATS // (per_sample * block))
         parts = [self._rows(rows[a : a + size], block) for a in range(0, len(rows), size)]
         found = np.concatenate(parts) if parts else np.empty((0, self._width()))
@@ -169,7 +170,7 @@ class MeanEstimator:
     def _rows(self, chunk: npt.NDArray[np.intp], block: int) -> npt.NDArray[np.float64]:
         """Weighted mean of the cell expectations, shape (rows, width), mean over members."""
         model, device = self.model, self.store.packed.device
-        dim = model.spec.latent_dim
+        dim = net_dim(model)
         keys = self.row_keys[chunk]
         uniforms = [
             row_uniforms(self.seed, imputation=e, rows=keys, n=dim, purpose=Purpose.MEAN)
@@ -177,7 +178,7 @@ class MeanEstimator:
         ]
         shift = torch.from_numpy(np.stack(uniforms)).to(device)
         rows = self.store.take(torch.from_numpy(chunk).to(device))
-        posterior = model.posterior(rows)
+        posterior = model.proposal(rows)
         top = total = sums = None
         for skip in range(0, self.n_samples, block):
             n = min(block, self.n_samples - skip)
@@ -188,7 +189,7 @@ class MeanEstimator:
                 fade = (top - new_top).exp()
                 total, sums = total * fade, sums * fade[..., None]
             weight = (found.log_w - new_top[:, None, None]).exp()
-            values = self._expect(found.eta_mis)
+            values = self._expect(found)
             part = torch.einsum("eskb,eskbv->ebv", weight, values)
             total = weight.sum((1, 2)) if total is None else total + weight.sum((1, 2))
             sums = part if sums is None else sums + part
@@ -197,10 +198,11 @@ class MeanEstimator:
         assert total is not None
         return np.asarray((sums / total[..., None]).mean(0).cpu().double().numpy())
 
-    def _expect(self, eta: Tensor) -> Tensor:
+    def _expect(self, found: Particles) -> Tensor:
         """Expect every feature given its linear predictors, features side by side."""
         parts = []
-        model = self.model
+        model, eta = self.model, found.eta_mis
+        shares = found.set_shares_of_samples(model.spec.n_sets)
         for i, (block, likelihood) in enumerate(
             zip(model.spec.layout.blocks, model.likelihoods, strict=True)
         ):
@@ -210,10 +212,10 @@ class MeanEstimator:
                 mean = self.raw[i]
                 low, high = self.limits[:, block.features]
                 own = own.clamp(low, high)
-                parts.append(tilt.tilted_mean(i, own, mean.plain) if tilt else mean(own))
+                parts.append(tilt.tilted_mean(i, own, mean.plain, shares) if tilt else mean(own))
                 continue
             assert isinstance(likelihood, DiscreteLikelihood)
-            levels = tilt.tilted_levels(i, own) if tilt else likelihood.level_log_probs(own)
+            levels = tilt.tilted_levels(i, own, shares) if tilt else likelihood.level_log_probs(own)
             parts.append(levels.exp().flatten(-2))
         return torch.cat(parts, -1) if parts else eta
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from psmimpute.model.by_set import by_set
 from psmimpute.model.networks import MemberLinear, MemberMLP
 
 # Prior precisions. Loadings: a standard normal prior, the weight of one row. Deviations of
@@ -64,7 +65,7 @@ class Decoder(nn.Module):
         Parameters
         ----------
         z : Tensor, shape (members, samples, sets, rows, latent)
-        set_shares : Tensor, shape (members, rows, sets), optional
+        set_shares : Tensor, shape (members, samples or 1, rows, sets), optional
             Weights of the sets, for latents that have one set's axis for all of them.
         """
         flat = z.flatten(1, -2)
@@ -76,12 +77,12 @@ class Decoder(nn.Module):
             eta = torch.baddbmm(line, hidden, self.head.weight)
         return eta.reshape(*z.shape[:-1], -1)
 
-    def missing(self, z: Tensor, eta: Tensor) -> Tensor:
+    def missing(self, z: Tensor, eta: Tensor, set_shares: Tensor | None = None) -> Tensor:
         """Linear predictors of x_mis, given those of x_obs."""
         if self.shift is None or self.slope is None:
             return eta
         bent = torch.bmm(z.flatten(1, -2), self.slope).reshape(eta.shape)
-        return eta + bent + self.shift
+        return eta + bent + by_set(self.shift[:, 0, :, 0], set_shares)
 
     def linear(self, z: Tensor) -> Tensor:
         """Return the part b + W'z, shape (members, rows, outputs), at z (members, rows, latent)."""

@@ -12,8 +12,9 @@ exact wherever it is taken. A missing cell contributes nothing. Where a network 
 decoder and z has few dimensions, the step is repeated twice about the straight line that fits
 the bent decoder best where z is likely to lie (statistical linearisation, [1]_): a worse
 proposal makes the bound prefer a decoder that bends less. A network adds corrections that
-start at zero. Without the exact base, which is for comparisons, the network
-corrects the prior instead, and has to learn all that the cells tell.
+start at zero. Where z has more dimensions that is too dear in training, and is done, in each set
+apart, when a trained model is sampled. Without the exact base, which is for comparisons, the
+network corrects the prior instead, and has to learn all that the cells tell.
 
 The base is held fixed while the decoder's gradient is taken: by Fisher's identity the
 gradient of a bound that is tight does not need the derivative of the posterior.
@@ -172,8 +173,14 @@ class Encoder(nn.Module):
 
     def smooths(self, decoder: Decoder) -> bool:
         """Whether the base follows a bent decoder, at the cost of many passes through it."""
-        bends = decoder.trunk is not None and self.latent_dim <= SMOOTHED_DIM
-        return bends and self.exact
+        return self._bends(decoder) and self.latent_dim <= SMOOTHED_DIM
+
+    def refines(self, decoder: Decoder) -> bool:
+        """Whether :meth:`refine` makes a better proposal: the base does not follow the bend."""
+        return self._bends(decoder) and not self.smooths(decoder)
+
+    def _bends(self, decoder: Decoder) -> bool:
+        return decoder.trunk is not None and self.exact
 
     def correct(self, rows: Rows, base: Base) -> Posterior:
         """Take the posterior that the network makes of `base`."""
@@ -234,6 +241,48 @@ class Encoder(nn.Module):
         shares = posterior.log_q_sets[:, 0].exp()
         return Base(posterior, torch.einsum("esb,esbl->ebl", shares, posterior.mean))
 
+    @torch.no_grad()
+    def refine(
+        self,
+        rows: Rows,
+        found: Posterior,
+        decoder: Decoder,
+        likelihoods: LikelihoodBlocks,
+        prior: PatternSetPrior,
+        weights: tuple[Tensor, Tensor],
+    ) -> Posterior:
+        """Fit the line anew in each pattern set where `found` says that z is likely to lie.
+
+        It takes ``2 * latent_dim + 1`` passes of the decoder for each set: dear for a training
+        step, cheap beside the many samples that a poor proposal asks for. The probabilities of
+        the sets stay as they were.
+        """
+        sets = prior.components()
+        n_members, _, n_rows, _ = found.mean.shape
+        parts = []
+        for k in range(self.n_sets):
+            own = slice(k, k + 1)
+            about = found._replace(
+                mean=found.mean[:, own],
+                root=None if found.root is None else found.root[:, own],
+                lower=found.lower[:, own],
+            )
+            share = found.mean.new_zeros(n_members, self.n_sets)
+            share[:, k] = 1.0
+            reading = self._reading(decoder, likelihoods, weights, share)
+            shares = share[:, None].expand(-1, n_rows, -1)
+            evidence = self._smoothed_evidence(rows, about, shares, decoder, likelihoods, reading)
+            parts.append(_combine(evidence, GaussianSets(*(part[:, own] for part in sets)), 0.0))
+        roots = [part.root for part in parts if part.root is not None]
+        return Posterior(
+            log_q_sets=found.log_q_sets,
+            mean=torch.cat([part.mean for part in parts], 1),
+            root=torch.cat(roots, 1) if roots else None,
+            log_det_precision=torch.cat([part.log_det_precision for part in parts], 1),
+            lower=torch.cat([part.lower for part in parts], 1),
+            log_stretch=None,
+        )
+
     def _reading(
         self,
         decoder: Decoder,
@@ -288,17 +337,22 @@ class Encoder(nn.Module):
         slopes, second differences the decoder's departure from them: it counts as noise.
         """
         latent = pooled.mean.shape[-1]
-        assert pooled.root is not None  # z has few dimensions
-        root = pooled.root[:, 0].transpose(1, 2)  # (members, directions, rows, latent)
+        lower = pooled.lower[:, 0]
+        if pooled.root is None:
+            one = torch.eye(latent, device=lower.device).expand_as(lower)
+            root = torch.linalg.solve_triangular(lower, one, upper=False)
+        else:
+            root = pooled.root[:, 0]
+        root = root.transpose(1, 2)  # (members, directions, rows, latent)
         offsets = _REACH * torch.cat([torch.zeros_like(root[:, :1]), root, -root], 1)
         points = (pooled.mean + offsets)[:, :, None]
-        eta = decoder(points, set_shares)[:, :, 0]
+        eta = decoder(points, set_shares[:, None])[:, :, 0]
         middle, above, below = eta.split([1, latent, latent], 1)
         slopes = (above - below) / (2 * _REACH)
         bend = (above + below - 2 * middle) / _REACH**2
         middle = (middle + 0.5 * bend.sum(1, keepdim=True))[:, 0]
         # From the directions to the coordinates of z.
-        slopes = torch.matmul(pooled.lower[:, 0], slopes.transpose(1, 2)).transpose(1, 2)
+        slopes = torch.matmul(lower, slopes.transpose(1, 2)).transpose(1, 2)
         latent_part = torch.einsum("ebl,elbo->ebo", pooled.mean[:, 0], slopes)
         excess = 0.5 * (bend * bend).sum(1)
         step = self._expand(rows, middle, latent_part, likelihoods, reading, excess)

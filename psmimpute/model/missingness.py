@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood, LikelihoodBlocks
 from psmimpute.likelihoods.categorical import CategoricalLikelihood
+from psmimpute.model.by_set import by_set
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.rows import Rows
 from psmimpute.table.kinds import Family
@@ -29,7 +30,9 @@ class MissingnessModel(nn.Module, ABC):
     """Distribution of the observed-indicators of one row."""
 
     @abstractmethod
-    def log_prob(self, rows: Rows, z: Tensor, eta: Tensor) -> Tensor | float:
+    def log_prob(
+        self, rows: Rows, z: Tensor, eta: Tensor, set_shares: Tensor | None = None
+    ) -> Tensor | float:
         """Log probability of which cells were observed.
 
         Parameters
@@ -38,6 +41,8 @@ class MissingnessModel(nn.Module, ABC):
         z : Tensor, shape (members, samples, sets, rows, latent)
         eta : Tensor, shape (members, samples, sets, rows, outputs)
             Linear predictors of x_mis.
+        set_shares : Tensor, shape (members, samples, rows, sets), optional
+            The set of each latent, where their axis of sets is 1.
 
         Returns
         -------
@@ -59,7 +64,13 @@ class MissingnessModel(nn.Module, ABC):
 class Ignorable(MissingnessModel):
     """Missingness is left out: p(observed | ...) is taken to be constant."""
 
-    def log_prob(self, rows: Rows, z: Tensor, eta: Tensor) -> float:  # noqa: ARG002
+    def log_prob(
+        self,
+        rows: Rows,  # noqa: ARG002
+        z: Tensor,  # noqa: ARG002
+        eta: Tensor,  # noqa: ARG002
+        set_shares: Tensor | None = None,  # noqa: ARG002
+    ) -> float:
         """Zero."""
         return 0.0
 
@@ -109,10 +120,16 @@ class SharedParameter(MissingnessModel):
         known = rows.inputs[..., self.get_buffer("complete_inputs")]
         return sign, torch.matmul(known, self.covariates)
 
-    def log_prob(self, rows: Rows, z: Tensor, eta: Tensor) -> Tensor:  # noqa: ARG002
+    def log_prob(
+        self,
+        rows: Rows,
+        z: Tensor,
+        eta: Tensor,  # noqa: ARG002
+        set_shares: Tensor | None = None,
+    ) -> Tensor:
         """Sum over the columns with gaps of log P(m_j | z, r)."""
         sign, base = self._sign_and_base(rows)
-        logit = base[:, None, None] + self.intercept[:, None, :, None]
+        logit = base[:, None, None] + by_set(self.intercept, set_shares)
         if self.latent is not None:
             informative = torch.bmm(z.flatten(1, -2), self.latent)
             logit = logit + informative.reshape(*z.shape[:-1], -1)
@@ -177,8 +194,8 @@ class SelfMasking(MissingnessModel):
         self.intercept = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_features))
         self.effect = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_outputs))
         given = torch.full((n_sets, layout.n_outputs), torch.nan)
-        for output, by_set in fixed:
-            given[:, output] = torch.tensor(by_set)
+        for output, effects in fixed:
+            given[:, output] = torch.tensor(effects)
         self.register_buffer("given", given, persistent=False)
         columns = torch.tensor(layout.columns, dtype=torch.long)
         self.register_buffer("columns", columns, persistent=False)
@@ -191,7 +208,13 @@ class SelfMasking(MissingnessModel):
         given = self.get_buffer("given")
         return torch.where(given.isnan(), self.effect, given)
 
-    def log_prob(self, rows: Rows, z: Tensor, eta: Tensor) -> Tensor:  # noqa: ARG002
+    def log_prob(
+        self,
+        rows: Rows,
+        z: Tensor,  # noqa: ARG002
+        eta: Tensor,
+        set_shares: Tensor | None = None,
+    ) -> Tensor:
         """Sum over the columns with gaps of log P(m_j | r, x_j)."""
         signs = 2 * rows.cells[..., self.get_buffer("columns")] - 1
         total = torch.zeros(eta.shape[:-1], device=eta.device)
@@ -200,19 +223,20 @@ class SelfMasking(MissingnessModel):
             carries = self.get_buffer("carries")[block.features]
             if not bool(carries.any()):
                 continue
-            intercept = self.intercept[:, None, :, None, block.features]
+            intercept = by_set(self.intercept[..., block.features], set_shares)
             own = eta[..., block.outputs]
             sign = signs[:, None, None, :, block.features]
             if not isinstance(likelihood, DiscreteLikelihood):
-                slope = self.effects()[:, None, :, None, block.outputs]
+                slope = by_set(self.effects()[..., block.outputs], set_shares)
                 known = F.logsigmoid(
                     intercept + slope * rows.values[:, None, None, :, block.features]
                 )
                 unknown = self._integrated(likelihood, own, (intercept, slope), sign)
             else:
-                logits = intercept[..., None] + self._level_effects(block.outputs, likelihood)
+                effects = self._level_effects(block.outputs, likelihood, set_shares)
+                logits = intercept[..., None] + effects
                 code = rows.values[:, None, None, :, block.features].long()[..., None]
-                code = code.expand(*logits.shape[:1], 1, logits.shape[2], *code.shape[3:])
+                code = code.expand(*logits.shape[:3], *code.shape[3:])
                 at_code = logits.expand(*code.shape[:-1], logits.shape[-1])
                 known = F.logsigmoid(at_code.gather(-1, code).squeeze(-1))
                 log_p = likelihood.level_log_probs(own)
@@ -234,9 +258,11 @@ class SelfMasking(MissingnessModel):
         ]
         return torch.logsumexp(torch.stack(terms), 0)
 
-    def _level_effects(self, outputs: slice, likelihood: DiscreteLikelihood) -> Tensor:
-        """Effects of each level, axes (members, 1, sets, 1, features, levels)."""
-        effect = self.effects()[:, None, :, None, outputs]
+    def _level_effects(
+        self, outputs: slice, likelihood: DiscreteLikelihood, set_shares: Tensor | None = None
+    ) -> Tensor:
+        """Effects of each level, the axes of :func:`by_set` and (features, levels)."""
+        effect = by_set(self.effects()[..., outputs], set_shares)
         if isinstance(likelihood, CategoricalLikelihood):
             return likelihood.pad(effect)
         score = torch.linspace(-1.0, 1.0, likelihood.max_levels, device=effect.device)
@@ -285,7 +311,7 @@ class SelfMasking(MissingnessModel):
         present = torch.isfinite(log_p).sum(-1) - 1
         return torch.minimum(code, present).to(eta.dtype)
 
-    def tilted_levels(self, index: int, eta: Tensor) -> Tensor:
+    def tilted_levels(self, index: int, eta: Tensor, set_shares: Tensor | None = None) -> Tensor:
         """Log probabilities of the levels given that the cell is missing.
 
         Parameters
@@ -293,6 +319,8 @@ class SelfMasking(MissingnessModel):
         index : int
             Which block; a discrete one.
         eta : Tensor, shape (members, samples, sets, rows, outputs of the block)
+        set_shares : Tensor, shape (members, samples, rows, sets), optional
+            The set of each latent, where their axis of sets is 1.
 
         Returns
         -------
@@ -300,13 +328,19 @@ class SelfMasking(MissingnessModel):
         """
         block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
         assert isinstance(likelihood, DiscreteLikelihood)
-        intercept = self.intercept[:, None, :, None, block.features]
-        logits = intercept[..., None] + self._level_effects(block.outputs, likelihood)
+        intercept = by_set(self.intercept[..., block.features], set_shares)
+        logits = intercept[..., None] + self._level_effects(block.outputs, likelihood, set_shares)
         carries = self.get_buffer("carries")[block.features]
         log_p = likelihood.level_log_probs(eta) + F.logsigmoid(-logits) * carries[:, None]
         return log_p.log_softmax(-1)
 
-    def tilted_mean(self, index: int, eta: Tensor, raw: Callable[[Tensor], Tensor]) -> Tensor:
+    def tilted_mean(
+        self,
+        index: int,
+        eta: Tensor,
+        raw: Callable[[Tensor], Tensor],
+        set_shares: Tensor | None = None,
+    ) -> Tensor:
         """Mean of ``raw(x)`` given that the cell is missing, by quadrature.
 
         Parameters
@@ -316,15 +350,17 @@ class SelfMasking(MissingnessModel):
         eta : Tensor, shape (members, samples, sets, rows, outputs of the block)
         raw : callable
             From latent values, of the shape of `eta`, to what is averaged.
+        set_shares : Tensor, shape (members, samples, rows, sets), optional
+            The set of each latent, where their axis of sets is 1.
 
         Returns
         -------
         Tensor, shape (members, samples, sets, rows, features)
         """
         block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
-        intercept = self.intercept[:, None, :, None, block.features]
+        intercept = by_set(self.intercept[..., block.features], set_shares)
         carries = self.get_buffer("carries")[block.features]
-        slope = self.effects()[:, None, :, None, block.outputs]
+        slope = by_set(self.effects()[..., block.outputs], set_shares)
         total, mean = torch.zeros_like(eta), torch.zeros_like(eta)
         nodes, log_weights = self.get_buffer("nodes"), self.get_buffer("log_weights")
         for node, log_weight in zip(nodes, log_weights, strict=True):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from psmimpute.model.by_set import by_set
+
 
 class MemberLinear(nn.Module):
     """Affine map for each member.
@@ -74,15 +76,13 @@ class MemberMLP(nn.Module):
     def forward(self, x: Tensor, set_shares: Tensor | None = None) -> Tensor:
         """Map (members, ..., n_in) to (members, ..., hidden_dim).
 
-        The axis before the rows is that of the sets; where it is 1, `set_shares`, shape
-        (members, rows, sets), are the weights of the sets' offsets.
+        The axis before the rows is that of the sets; where it is 1, `set_shares` are the
+        weights of the sets' offsets, as in :func:`psmimpute.model.by_set.by_set`.
         """
         shape = x.shape
         h = self.layers[0](x.reshape(shape[0], -1, shape[-1]))
         if self.set_offset is not None:
-            offset: Tensor = self.set_offset
-            if set_shares is not None:
-                offset = torch.bmm(set_shares, offset[:, 0, :, 0])[:, None, None]
+            offset = by_set(self.set_offset[:, 0, :, 0], set_shares)
             wide = h.reshape(*h.shape[:1], *shape[1:-1], -1)
             h = (wide.add_(offset) if not h.requires_grad else wide + offset).flatten(1, -2)
         # Without gradients nobody needs the input again, and fresh memory costs more than SiLU.

@@ -35,6 +35,9 @@ from psmimpute.model.rows import Rows
 from psmimpute.table.kinds import Family
 
 _LARGEST_LATENT_DIM = 12
+# Up to so many sets latents are sampled in every set, which is then summed exactly.
+_MOST_SUMMED_SETS = 3
+_N_REFINEMENTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,30 @@ class PatternSetMixtureVAE(nn.Module):
         """
         return self.encoder.correct(rows, base or self.base(rows))
 
+    @property
+    def samples_sets(self) -> bool:
+        """Whether each sample of a trained model has a set of its own, drawn like z.
+
+        Where networks make a sample dear and sets are many, most of which a row hardly belongs to.
+        """
+        return self.spec.hidden_dim > 0 and self.spec.n_sets > _MOST_SUMMED_SETS
+
+    def proposal(self, rows: Rows) -> Posterior:
+        """Posterior of a batch of rows to sample a trained model from, refined where that helps."""
+        found = self.posterior(rows)
+        for _ in range(_N_REFINEMENTS if self.encoder.refines(self.decoder) else 0):
+            found = self.encoder.refine(
+                rows, found, self.decoder, self.likelihoods, self.prior, self.cell_weights()
+            )
+        return self._weigh_sets(rows, found) if self.samples_sets else found
+
+    def _weigh_sets(self, rows: Rows, found: Posterior) -> Posterior:
+        """Give the sets the weights of their Gaussians' means, as Laplace's method would."""
+        middle = found.mean.new_zeros(1, 1, 1, 1, self.spec.latent_dim)
+        terms = self.terms_at(rows, found, *found.sample(middle))
+        weights = terms.log_joint + terms.log_p_sets
+        return found._replace(log_q_sets=weights.log_softmax(2))
+
     def terms(self, rows: Rows, eps: Tensor, base: Base | None = None) -> Terms:
         """Terms of the bound at given noise.
 
@@ -228,27 +255,44 @@ class PatternSetMixtureVAE(nn.Module):
         z, log_q = posterior.sample(eps)
         return self.terms_at(rows, posterior, z, log_q)
 
-    def decode(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, z: Tensor, set_shares: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Linear predictors of x_obs and of x_mis, shape (members, samples, sets, rows, outputs).
 
         They are one tensor where x_mis has no deviations.
         """
-        eta = self.decoder(z)
-        return eta, self.decoder.missing(z, eta)
+        eta = self.decoder(z, set_shares)
+        return eta, self.decoder.missing(z, eta, set_shares)
 
-    def terms_at(
+    def terms_at(self, rows: Rows, posterior: Posterior, z: Tensor, log_q: Tensor) -> Terms:
+        """Terms of the bound at given latents, which `posterior` gave density `log_q`."""
+        log_rows = self.log_prob_rows(rows, z, self.decode(z))
+        log_joint = log_rows + latent_term(self.prior.log_p_latent(z), log_q)
+        return Terms(log_joint, self.prior.log_p_sets(), posterior.log_q_sets)
+
+    def log_prob_rows(
         self,
         rows: Rows,
-        posterior: Posterior,
         z: Tensor,
-        log_q: Tensor,
-        decoded: tuple[Tensor, Tensor] | None = None,
-    ) -> Terms:
-        """Terms of the bound at given latents, which `posterior` gave density `log_q`.
+        decoded: tuple[Tensor, Tensor],
+        set_shares: Tensor | None = None,
+    ) -> Tensor:
+        """Log density of the observed cells and of which they are, given latents.
 
-        `decoded` is what :meth:`decode` makes of them, where that is known.
+        Parameters
+        ----------
+        rows : Rows
+        z : Tensor, shape (members, samples, sets, rows, latent)
+        decoded : tuple of Tensor
+            What :meth:`decode` makes of `z` and `set_shares`.
+        set_shares : Tensor, shape (members, samples, rows, sets), optional
+            The set of each latent, where their axis of sets is 1.
+
+        Returns
+        -------
+        Tensor, shape (members, samples, sets, rows)
+            Each cell with its weights, as in Table 1 of the paper.
         """
-        eta, eta_mis = decoded or self.decode(z)
+        eta, eta_mis = decoded
         seen, supervised = self.cell_weights()
         log_obs = cell_log_probs(rows, eta, self.spec.layout, self.likelihoods)
         if eta_mis is eta:
@@ -257,9 +301,7 @@ class PatternSetMixtureVAE(nn.Module):
             log_mis = cell_log_probs(rows, eta_mis, self.spec.layout, self.likelihoods)
             log_x = reconstruction_term(log_obs, seen)
             log_x = log_x + supervision_term(log_mis, self.get_buffer("pi"))
-        log_mask = self.missingness.log_prob(rows, z, eta_mis)
-        log_joint = log_x + log_mask + latent_term(self.prior.log_p_latent(z), log_q)
-        return Terms(log_joint, self.prior.log_p_sets(), posterior.log_q_sets)
+        return log_x + self.missingness.log_prob(rows, z, eta_mis, set_shares)
 
     def bound(self, rows: Rows, eps: Tensor, base: Base | None = None) -> Tensor:
         """Take the configured bound on log p(x_obs, observed), shape (members, rows)."""

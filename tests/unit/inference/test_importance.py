@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from psmimpute.inference.importance import effective_sample_size, pareto_k, propose
+from psmimpute.inference.importance import effective_sample_size, net_dim, pareto_k, propose
 
 # Two-sided normal quantile at a false-alarm rate of 1e-4.
 Z = stats.norm.isf(0.5e-4)
@@ -66,15 +66,48 @@ def test_equal_weights_from_an_underflow_are_finite_or_flat():
     assert not np.isnan(pareto_k(weights)).any()
 
 
+@pytest.mark.parametrize(("n_sets", "hidden_dim"), [(3, 0), (5, 4)])
 @torch.no_grad()
-def test_a_long_run_can_be_taken_in_pieces(linear_gaussian):
-    exact = linear_gaussian(n_rows=10)
-    model, rows = exact.model(), exact.store().all()
-    shift = torch.rand(2, 10, 2, generator=torch.Generator().manual_seed(0))
+def test_a_long_run_can_be_taken_in_pieces(linear_gaussian, n_sets, hidden_dim):
+    exact = linear_gaussian(n_rows=10, n_sets=n_sets)
+    model, rows = exact.model(hidden_dim=hidden_dim), exact.store().all()
+    shift = torch.rand(2, 10, net_dim(model), generator=torch.Generator().manual_seed(0))
     whole = propose(model, rows, shift, n_samples=100)
     parts = [propose(model, rows, shift, n_samples=n, skip=skip) for skip, n in [(0, 30), (30, 70)]]
     torch.testing.assert_close(torch.cat([part.z for part in parts], 1), whole.z)
     torch.testing.assert_close(torch.cat([part.log_w for part in parts], 1), whole.log_w)
+
+
+@torch.no_grad()
+def test_sets_that_are_sampled_are_shared_out_by_their_weights(linear_gaussian):
+    """Nine tenths by q(r | .), which is exact here, and a tenth by p(r)."""
+    exact = linear_gaussian(n_rows=10, n_sets=5)
+    model, rows = exact.model(hidden_dim=4), exact.store().all()
+    shift = torch.rand(2, 10, net_dim(model), generator=torch.Generator().manual_seed(0))
+    n = 1024
+    found = propose(model, rows, shift, n_samples=n)
+    assert found.z.shape[:4] == found.sets.shape == (2, n, 1, 10)
+    shares = found.set_shares(found.normalised(), 5)
+    for e in range(2):
+        share = exact.responsibilities(e)
+        taken = np.stack([(found.sets[e, :, 0] == k).float().mean(0).numpy() for k in range(5)], -1)
+        # The first coordinate of the net is even to one point in each interval.
+        assert_allclose(taken, 0.9 * share + 0.1 * exact.weights[e], atol=4 / n)
+        assert_allclose(shares[e], share, atol=0.01)
+    # Weights are at most ten times p(r) over what the net takes of a set.
+    ess = effective_sample_size(found.normalised())
+    assert bool((ess > 0.8 * n).all())
+
+
+@torch.no_grad()
+def test_a_set_that_is_not_in_use_has_no_weight(linear_gaussian):
+    exact = linear_gaussian(n_rows=10, n_sets=5)
+    model, rows = exact.model(hidden_dim=4), exact.store().all()
+    model.prior.get_buffer("active")[:, 4] = False
+    shift = torch.rand(2, 10, net_dim(model), generator=torch.Generator().manual_seed(0))
+    found = propose(model, rows, shift, n_samples=256)
+    assert bool(torch.isfinite(found.normalised()).all())
+    assert bool((found.set_shares(found.normalised(), 5)[..., 4] == 0).all())
 
 
 @torch.no_grad()

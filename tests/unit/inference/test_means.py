@@ -32,11 +32,11 @@ def _standardised(exact):
     return replace(exact, loadings=0.4 * exact.loadings)
 
 
-@pytest.mark.parametrize("n_sets", [1, 3])
-def test_the_conditional_mean_is_its_formula(linear_gaussian, n_sets):
+@pytest.mark.parametrize(("n_sets", "hidden_dim"), [(1, 0), (3, 0), (5, 4)])
+def test_the_conditional_mean_is_its_formula(linear_gaussian, n_sets, hidden_dim):
     exact = _standardised(linear_gaussian(n_sets=n_sets))
     expected = np.mean([exact.conditional_mean(e) for e in range(2)], 0)
-    found = _estimate(exact, n_samples=4096).numbers
+    found = _estimate(exact, n_samples=4096, model=exact.model(hidden_dim=hidden_dim)).numbers
     for j in range(5):
         # 4,096 quasi-random samples: an error of about 1e-3 standard deviations.
         assert_allclose(found[j], expected[np.isnan(exact.x[:, j]), j], atol=3e-3)

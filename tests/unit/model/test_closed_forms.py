@@ -103,6 +103,23 @@ def test_both_decoders_of_a_cell_are_in_the_posterior(linear_gaussian, evidence,
     assert found.log_w.std(1).max().item() < TOLERANCE
 
 
+@pytest.mark.parametrize("latent_dim", [7, 14])
+@torch.no_grad()
+def test_the_refined_proposal_follows_the_decoder_of_each_set(linear_gaussian, latent_dim):
+    """Weights are flat within each set, though x_mis deviates in each by a shift of its own."""
+    exact = linear_gaussian(n_rows=9, n_sets=2, n_columns=20, latent_dim=latent_dim)
+    model = exact.model(decoders="separate", pi=0.3, hidden_dim=4)
+    noise = torch.Generator().manual_seed(2)
+    model.decoder.shift.normal_(generator=noise)
+    model.decoder.slope.normal_(0, 0.3, generator=noise)
+    rows = exact.store().all()
+    shift = torch.rand(2, 9, latent_dim, generator=noise)
+    uneven = propose(model, rows, shift, n_samples=32, posterior=model.posterior(rows))
+    assert uneven.log_w.std(1).max().item() > 0.1
+    refined = propose(model, rows, shift, n_samples=32)
+    assert refined.log_w.std(1).max().item() < 10 * TOLERANCE
+
+
 @pytest.mark.parametrize("n_sets", [1, 2])
 @torch.no_grad()
 def test_the_posterior_of_many_latents_is_exact(linear_gaussian, n_sets):

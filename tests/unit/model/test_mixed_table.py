@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from psmimpute.exceptions import ConfigError
-from psmimpute.inference.importance import propose
+from psmimpute.inference.importance import net_dim, propose
 from psmimpute.model.config import ModelConfig
 from psmimpute.model.layout import lay_out
 from psmimpute.model.objective import cell_log_probs
@@ -131,14 +131,30 @@ def test_inputs_of_the_columns_without_gaps(table):
     assert_allclose(inputs.sum(1), 0)
 
 
+@pytest.mark.parametrize("decoders", ["tied", "separate"])
 @pytest.mark.parametrize("missingness", MISSINGNESS)
-@pytest.mark.parametrize("n_sets", [1, 2])
+@torch.no_grad()
+def test_latents_with_a_set_of_their_own_have_the_density_of_that_set(table, missingness, decoders):
+    model, rows = _model(missingness, n_sets=4, decoders=decoders), _store(table).all()
+    generator = torch.Generator().manual_seed(3)
+    z = torch.randn(2, 3, 4, 25, 1, generator=generator)
+    whole = model.log_prob_rows(rows, z, model.decode(z))
+    sets = torch.randint(4, (2, 3, 1, 25), generator=generator)
+    own = z.gather(2, sets[..., None])
+    shares = torch.nn.functional.one_hot(sets[:, :, 0], 4).float()
+    found = model.log_prob_rows(rows, own, model.decode(own, shares), shares)
+    torch.testing.assert_close(found, whole.gather(2, sets))
+    assert whole.std(2).min().item() > 1e-3
+
+
+@pytest.mark.parametrize("missingness", MISSINGNESS)
+@pytest.mark.parametrize("n_sets", [1, 2, 5])
 @torch.no_grad()
 def test_the_importance_estimate_is_the_integral_over_z(table, missingness, n_sets):
     """log of sum_r p(r) times the integral of p(z | r) p(row | z, r), by quadrature."""
     model, rows = _model(missingness, n_sets=n_sets, decoders="tied"), _store(table).all()
     model.reset([torch.Generator().manual_seed(e) for e in range(2)])
-    shift = torch.rand(2, 25, 1, generator=torch.Generator().manual_seed(5))
+    shift = torch.rand(2, 25, net_dim(model), generator=torch.Generator().manual_seed(5))
     log_w = propose(model, rows, shift, n_samples=1024).log_w
     found = torch.logsumexp(log_w, dim=(1, 2)) - np.log(1024)
 

@@ -1,0 +1,27 @@
+"""Parameters that differ by pattern set, laid along the axes of latents."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def by_set(values: Tensor, shares: Tensor | None) -> Tensor:
+    """Values for latents in every set, or for latents that each have a set of their own.
+
+    Parameters
+    ----------
+    values : Tensor, shape (members, sets, features)
+    shares : Tensor, shape (members, samples or 1, rows, sets), or None
+        Weights of the sets, one of them 1 where a latent is in one set; None for latents with an
+        axis of sets.
+
+    Returns
+    -------
+    Tensor, shape (members, 1, sets, 1, features) or (members, samples or 1, 1, rows, features)
+        To be broadcast along (members, samples, sets, rows).
+    """
+    if shares is None:
+        return values[:, None, :, None]
+    own = torch.bmm(shares.flatten(1, 2), values)
+    return own.reshape(*shares.shape[:3], -1)[:, :, None]
