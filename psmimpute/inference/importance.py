@@ -9,7 +9,6 @@ the samples of one row are even and those of two rows independent.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from psmimpute.model.encoders import Posterior
+from psmimpute.model.net import sobol_net
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows
 
@@ -73,14 +73,6 @@ class Particles(NamedTuple):
         return self.sets[:, :, 0].transpose(1, 2).gather(-1, pick[..., None])[..., 0]
 
 
-@lru_cache(maxsize=32)
-def _net(n_samples: int, dim: int) -> Tensor:
-    """First points of an unscrambled Sobol sequence, shape (n_samples, dim), float32."""
-    exponent = max(0, math.ceil(math.log2(n_samples)))
-    points: Tensor = torch.quasirandom.SobolEngine(dim).draw(2**exponent)  # type: ignore[no-untyped-call]
-    return points[:n_samples]
-
-
 def net_dim(model: PatternSetMixtureVAE) -> int:
     """Count the numbers of one sample: z, and before it the set where each has its own."""
     return model.spec.latent_dim + model.samples_sets
@@ -120,7 +112,7 @@ def propose(
     Particles
     """
     posterior = posterior or model.proposal(rows)
-    net = _net(skip + n_samples, shift.shape[-1])[skip:].to(shift.device)
+    net = sobol_net(skip + n_samples, shift.shape[-1])[skip:].to(shift.device)
     uniform = (net[None, :, None] + shift[:, None]).frac()
     dim = model.spec.latent_dim
     eps = torch.special.ndtri(uniform[..., -dim:].clamp(_OPEN, 1 - _OPEN))[:, :, None]

@@ -105,6 +105,35 @@ class Posterior(NamedTuple):
         z = self.mean[:, None] + self.log_stretch.exp()[:, None] * white
         return z, log_q - self.log_stretch.sum(-1)[:, None]
 
+    def unstretched(self) -> Posterior:
+        """Return the same law with the stretch in the root."""
+        if self.log_stretch is None:
+            return self
+        stretch = self.log_stretch.exp()
+        lower = self.lower / stretch[..., None]
+        return self._replace(
+            root=None if self.root is None else self.root * stretch[..., None, :],
+            log_det_precision=self.log_det_precision - 2 * self.log_stretch.sum(-1),
+            lower=lower,
+            log_stretch=None,
+        )
+
+    def where(self, chosen: Tensor, other: Posterior) -> Posterior:
+        """Keep q(z | r, .) where `chosen`, shape (members, sets, rows), else take that of `other`.
+
+        Neither has a stretch.
+        """
+        wide = chosen[..., None, None]
+        root = None
+        if self.root is not None and other.root is not None:
+            root = torch.where(wide, self.root, other.root)
+        return self._replace(
+            mean=torch.where(wide[..., 0], self.mean, other.mean),
+            root=root,
+            log_det_precision=torch.where(chosen, self.log_det_precision, other.log_det_precision),
+            lower=torch.where(wide, self.lower, other.lower),
+        )
+
     def _colour(self, eps: Tensor) -> Tensor:
         """Give standard normal vectors, the rows of the last two axes, the covariance of z."""
         if self.root is not None:
@@ -176,7 +205,7 @@ class Encoder(nn.Module):
         return self._bends(decoder) and self.latent_dim <= SMOOTHED_DIM
 
     def refines(self, decoder: Decoder) -> bool:
-        """Whether :meth:`refine` makes a better proposal: the base does not follow the bend."""
+        """Whether :meth:`line` may make a better proposal: the base does not follow the bend."""
         return self._bends(decoder) and not self.smooths(decoder)
 
     def _bends(self, decoder: Decoder) -> bool:
@@ -242,7 +271,7 @@ class Encoder(nn.Module):
         return Base(posterior, torch.einsum("esb,esbl->ebl", shares, posterior.mean))
 
     @torch.no_grad()
-    def refine(
+    def line(
         self,
         rows: Rows,
         found: Posterior,
@@ -254,8 +283,8 @@ class Encoder(nn.Module):
         """Fit the line anew in each pattern set where `found` says that z is likely to lie.
 
         It takes ``2 * latent_dim + 1`` passes of the decoder for each set: dear for a training
-        step, cheap beside the many samples that a poor proposal asks for. The probabilities of
-        the sets stay as they were.
+        step, cheap beside the many samples that a poor proposal asks for. Where the decoder bends
+        strongly the step can go too far. The probabilities of the sets stay as they were.
         """
         sets = prior.components()
         n_members, _, n_rows, _ = found.mean.shape

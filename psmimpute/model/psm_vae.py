@@ -20,6 +20,7 @@ from psmimpute.model.missingness import (
     SelfMasking,
     SharedParameter,
 )
+from psmimpute.model.net import sobol_net
 from psmimpute.model.networks import reset_networks
 from psmimpute.model.objective import (
     Terms,
@@ -37,7 +38,8 @@ from psmimpute.table.kinds import Family
 _LARGEST_LATENT_DIM = 12
 # Up to so many sets latents are sampled in every set, which is then summed exactly.
 _MOST_SUMMED_SETS = 3
-_N_REFINEMENTS = 2
+# Times that a proposal is refined, how far it may go each time, and the points that judge it.
+_N_REFINEMENTS, _STEPS, _N_POINTS = 2, (1.0, 0.5), 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +229,30 @@ class PatternSetMixtureVAE(nn.Module):
     def proposal(self, rows: Rows) -> Posterior:
         """Posterior of a batch of rows to sample a trained model from, refined where that helps."""
         found = self.posterior(rows)
-        for _ in range(_N_REFINEMENTS if self.encoder.refines(self.decoder) else 0):
-            found = self.encoder.refine(
+        if self.encoder.refines(self.decoder):
+            found = self._refine(rows, found.unstretched())
+        return self._weigh_sets(rows, found) if self.samples_sets else found
+
+    def _refine(self, rows: Rows, found: Posterior) -> Posterior:
+        """Go towards the line that fits the decoder best, in each set as far as the bound rises."""
+        best = self._bound_of_sets(rows, found)
+        for _ in range(_N_REFINEMENTS):
+            start = found.mean
+            line = self.encoder.line(
                 rows, found, self.decoder, self.likelihoods, self.prior, self.cell_weights()
             )
-        return self._weigh_sets(rows, found) if self.samples_sets else found
+            for step in _STEPS:
+                rival = line._replace(mean=torch.lerp(start, line.mean, step))
+                bound = self._bound_of_sets(rows, rival)
+                found = rival.where(bound > best, found)
+                best = torch.maximum(bound, best)
+        return found
+
+    def _bound_of_sets(self, rows: Rows, found: Posterior) -> Tensor:
+        """Evidence lower bound of each set on a few points, shape (members, sets, rows)."""
+        points = sobol_net(_N_POINTS, self.spec.latent_dim).to(self.device)
+        eps = torch.special.ndtri(points + 0.5 / _N_POINTS)[None, :, None, None]
+        return self.terms_at(rows, found, *found.sample(eps)).log_joint.mean(1)
 
     def _weigh_sets(self, rows: Rows, found: Posterior) -> Posterior:
         """Give the sets the weights of their Gaussians' means, as Laplace's method would."""
