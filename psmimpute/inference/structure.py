@@ -220,16 +220,16 @@ class TrainingPlans:
 def plan_training(n_rows: int, latent_dim: int, fit: FitConfig) -> TrainingPlans:
     """Plan the steps and samples of each stage for a table of `n_rows` rows.
 
-    Where z has few dimensions a bent decoder bends the posterior visibly, and more samples
-    keep the bound from straightening the decoder.
+    With fewer samples a looser bound straightens the decoder. Tables that are seen whole in every
+    step keep fewer where z has many dimensions: their networks are seldom chosen.
     """
     batch_rows = fit.rows_of_step(n_rows)
     whole = fit.rows_at_once(n_rows) == n_rows
     linear = Plan(200 if whole else 300, _N_LINEAR_SAMPLES, every=10 if whole else 20)
     n_steps = int(np.clip(40 * n_rows / batch_rows, 400, 2500))
-    n_samples, n_fine = (4, 2) if whole else (2, 2)
-    if latent_dim <= SMOOTHED_DIM:
-        n_samples, n_fine = (8, 4) if whole else (8, 8)
+    n_samples, n_fine = (8, 4) if whole else (8, 8)
+    if whole and latent_dim > SMOOTHED_DIM:
+        n_samples, n_fine = 4, 2
     if fit.n_samples != "auto":
         n_samples = n_fine = fit.n_samples
     n_members = 120 if whole else 150 if n_rows < 2_000 else 300
