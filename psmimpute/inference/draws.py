@@ -31,7 +31,8 @@ _MOST_FLOATS = 4_000_000  # of the largest tensor of a pass; more no longer fit 
 # Rows whose draws are held in memory at once before they are recorded.
 _HELD_ROWS = 2**14
 _N_SET_SAMPLES = 4
-# Rows whose weights come down to fewer samples than this are drawn again from more.
+# Rows whose weights come down to fewer samples than this are drawn again: from a better proposal
+# where there is one, then from more samples.
 _LEAST_ESS, _MORE_SAMPLES = 8.0, 8
 _REDRAWN_ROWS = 8  # in a block: few rows are poor, and slots that stay empty cost as much
 _ALIGNMENT_ROWS = 4096
@@ -223,50 +224,57 @@ class Drawer:
     def _draw_rows(
         self, model: PatternSetMixtureVAE, group: range, chunk: npt.NDArray[np.intp]
     ) -> _RowDraws:
-        """Draw rows, and again with more samples where a member's weights are poor."""
+        """Draw rows, and again with more effort where a member's weights are poor."""
+        first, *further = self._efforts(model)
 
         def draw(block: Block) -> tuple[npt.NDArray[Any], ...]:
-            found = self._sample(model, block, group, self.n_samples)
+            found = self._sample(model, block, group, first)
             if self.on_rows is not None:
                 self.on_rows(len(block.rows) * len(group))
             return found
 
         found = _RowDraws(*self._run(draw, chunk))
         for e, imputation in enumerate(group):
-            poor = np.flatnonzero(found.ess[e] < _LEAST_ESS)
-            if not poor.size:
-                continue
-            more = partial(
-                self._sample,
-                model.subset([e]),
-                group=range(imputation, imputation + 1),
-                n_samples=_MORE_SAMPLES * self.n_samples,
-            )
-            finer = _RowDraws(*self._run(more, chunk[poor], n_slots=_REDRAWN_ROWS))
-            for old, new in zip(found, finer, strict=True):
-                if e < len(old):
-                    old[e, poor] = new[0]
+            for effort in further:
+                poor = np.flatnonzero(found.ess[e] < _LEAST_ESS)
+                if not poor.size:
+                    break
+                more = partial(
+                    self._sample,
+                    model.subset([e]),
+                    group=range(imputation, imputation + 1),
+                    effort=effort,
+                )
+                finer = _RowDraws(*self._run(more, chunk[poor], n_slots=effort.n_slots))
+                for old, new in zip(found, finer, strict=True):
+                    if e < len(old):
+                        old[e, poor] = new[0]
         return found
+
+    def _efforts(self, model: PatternSetMixtureVAE) -> list[_Effort]:
+        """List what is tried, one after the other, while weights are poor."""
+        n = self.n_samples
+        refined = [_Effort(n, BLOCK_ROWS, refined=True)] if model.refines else []
+        last = _Effort(_MORE_SAMPLES * n, _REDRAWN_ROWS, refined=True)
+        return [_Effort(n, BLOCK_ROWS, refined=False), *refined, last]
 
     def _sample(
         self,
         model: PatternSetMixtureVAE,
         block: Block,
         group: range,
-        n_samples: int,
+        effort: _Effort,
     ) -> _RowDraws:
         """Take (z, r) by sampling importance resampling, then one draw of every cell."""
         dim, n_features = net_dim(model), self.layout.n_features
         rows, uniform = self._pass(model, block, group, dim + 1 + n_features)
-        posterior = model.proposal(rows)
+        posterior = model.proposal(rows, refined=effort.refined)
         exact = model.knows_posterior
-        shift = uniform[..., :dim]
-        found = propose(
-            model, rows, shift, n_samples=1 if exact else n_samples, posterior=posterior
-        )
+        shift, n_samples = uniform[..., :dim], 1 if exact else effort.n_samples
+        found = propose(model, rows, shift, n_samples=n_samples, posterior=posterior)
         drawn = self._resample(model, block, group, found, uniform[..., dim:])
         if exact:  # any one sample is a draw, and the weights of more would be alike
-            drawn.ess[:] = n_samples
+            drawn.ess[:] = effort.n_samples
             drawn.tail[:] = -np.inf
         return drawn
 
@@ -370,6 +378,12 @@ class Drawer:
         members = [*group] if len(group) > 1 else [*group] * 2
         model = self.model.subset(members)
         return self._run(partial(self._set_shares, model, group), rows)[0]
+
+
+class _Effort(NamedTuple):
+    n_samples: int
+    n_slots: int  # of a block
+    refined: bool  # whether the proposal is
 
 
 class _RowDraws(NamedTuple):

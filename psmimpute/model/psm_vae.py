@@ -226,10 +226,15 @@ class PatternSetMixtureVAE(nn.Module):
         """
         return self.spec.hidden_dim > 0 and self.spec.n_sets > _MOST_SUMMED_SETS
 
-    def proposal(self, rows: Rows) -> Posterior:
-        """Posterior of a batch of rows to sample a trained model from, refined where that helps."""
+    @property
+    def refines(self) -> bool:
+        """Whether a refined proposal differs from the recognition model's posterior."""
+        return self.encoder.refines(self.decoder)
+
+    def proposal(self, rows: Rows, *, refined: bool = True) -> Posterior:
+        """Posterior of a batch of rows to sample a trained model from."""
         found = self.posterior(rows)
-        if self.encoder.refines(self.decoder):
+        if refined and self.refines:
             found = self._refine(rows, found.unstretched())
         return self._weigh_sets(rows, found) if self.samples_sets else found
 

@@ -275,3 +275,64 @@ def test_hidden_observed_cells_are_drawn_given_the_others_and_that_they_were_obs
     assert [a.shape[1] for a in drawn.features] == [0, 0, n, 0, 0]
     assert stats.kstest(drawn.features[j][0], cdf).pvalue > FALSE_ALARM
     assert_allclose(drawn.set_probabilities[0], share, atol=1e-4)
+
+
+def _bent(exact, *, size, **options):
+    """A model whose decoder bends, with an encoder that has learned nothing of it."""
+    model = exact.model(hidden_dim=8, **options)
+    model.reset([torch.Generator().manual_seed(e) for e in range(exact.n_members)])
+    with torch.no_grad():
+        model.decoder.head.weight.normal_(0, size, generator=torch.Generator().manual_seed(1))
+    return model.requires_grad_(False)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [0.3, 3.0])
+def test_a_refined_proposal_has_no_lower_bound(linear_gaussian, size):
+    """Also where the decoder bends so much that a line leads astray."""
+    exact = linear_gaussian(n_sets=2, n_columns=9, latent_dim=7)
+    model, rows = _bent(exact, size=size), exact.store().all()
+    found = model.posterior(rows)
+    start, refined = (model._bound_of_sets(rows, each) for each in (found, model.proposal(rows)))
+    line = model.encoder.line(
+        rows, found, model.decoder, model.likelihoods, model.prior, model.cell_weights()
+    )
+    astray = (model._bound_of_sets(rows, line) < start).float().mean().item()
+    assert (astray > 0.1) == (size > 1)
+    assert bool((refined >= start).all())
+    assert (refined - start).median().item() > 0.05
+
+
+def test_rows_with_poor_weights_are_drawn_again_with_more_effort(linear_gaussian, monkeypatch):
+    exact = linear_gaussian(n_sets=2, n_columns=9, latent_dim=7)
+    drawer = _drawer(exact, model=_bent(exact, size=3.0))
+    tried, real = [], Drawer._sample
+
+    def spy(self, model, block, group, effort):
+        found = real(self, model, block, group, effort)
+        tried.append((effort.refined, effort.n_samples, found.ess))
+        return found
+
+    monkeypatch.setattr(Drawer, "_sample", spy)
+    drawn = drawer._draw_rows(drawer.model, range(2), drawer.gappy_rows)
+    efforts = [(False, 64), (True, 64), (True, 512)]
+    assert sorted({each[:2] for each in tried}) == efforts
+    ess = [np.concatenate([e.ravel() for *what, e in tried if (*what,) == x]) for x in efforts]
+    # Each effort has the rows that were left with poor weights by the one before.
+    assert ess[1].size == (ess[0] < 8).sum() > ess[2].size == (ess[1] < 8).sum() > 0
+    assert (drawn.ess < 8).sum() == (ess[2] < 8).sum()
+    assert drawn.ess.shape == (2, len(drawer.gappy_rows))
+
+
+def test_a_row_that_is_drawn_again_does_not_depend_on_its_neighbours(linear_gaussian):
+    exact = linear_gaussian(n_sets=2, n_columns=9, latent_dim=7)
+    model = _bent(exact, size=1.0)
+    whole = _drawer(exact, model=model).draw(range(2))
+    gappy = np.flatnonzero(np.isnan(exact.x).any(1))
+    some = gappy[::3]
+    part = _drawer(exact.with_rows(exact.x[some]), model=model, keys=some).draw(range(2))
+    for j in range(9):
+        place = np.cumsum(np.isnan(exact.x[:, j])) - 1
+        own = some[np.isnan(exact.x[some, j])]
+        assert_array_equal(part.features[j], whole.features[j][:, place[own]])
+    assert_array_equal(part.sets, whole.sets[:, some])
