@@ -175,9 +175,9 @@ What is behind the names:
 
 - **psmimpute, default** is `PSMImputer(m=20)`: kinds of columns inferred, a recognition model that
   starts from the exact posterior, 20 members averaged. Its rows of breast were measured
-  before proposals were refined, which changes nothing where, as there, no networks are chosen. With
-  **3 members** and 40 samples it was measured apart, on all six data sets and before that and before
-  networks learned faster from many rows (`benchmarks/results/accuracy.csv`).
+  before proposals were refined, which changes models with networks alone. With **3 members** and
+  40 samples it was measured apart, on all six data sets, before that and before networks learned
+  faster from many rows (`benchmarks/results/accuracy.csv`).
 - The rows with the paper's names are configurations of the same model, set up as published: every
   column Gaussian, an encoder that is a network alone and reads zeros where cells are missing
   (`ModelConfig(encoder="network")`), the one-sample bound, one fit. MIWAE and not-MIWAE train with
