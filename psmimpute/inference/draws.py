@@ -234,17 +234,13 @@ class Drawer:
             return found
 
         found = _RowDraws(*self._run(draw, chunk))
-        for e, imputation in enumerate(group):
+        for e in np.flatnonzero((found.ess < _LEAST_ESS).any(1)).tolist():
+            alone, number = model.subset([e]), range(group[e], group[e] + 1)
             for effort in further:
                 poor = np.flatnonzero(found.ess[e] < _LEAST_ESS)
                 if not poor.size:
                     break
-                more = partial(
-                    self._sample,
-                    model.subset([e]),
-                    group=range(imputation, imputation + 1),
-                    effort=effort,
-                )
+                more = partial(self._sample, alone, group=number, effort=effort)
                 finer = _RowDraws(*self._run(more, chunk[poor], n_slots=effort.n_slots))
                 for old, new in zip(found, finer, strict=True):
                     if e < len(old):
@@ -340,7 +336,7 @@ class Drawer:
             model,
             rows,
             uniform[..., :dim],
-            n_samples=_N_SET_SAMPLES * (model.spec.n_sets if model.samples_sets else 1),
+            n_samples=_N_SET_SAMPLES * model.spec.n_sets // n_sets_at_once(model),
             posterior=model.posterior(rows),
         )
         shares = found.set_shares(found.normalised(), model.spec.n_sets)

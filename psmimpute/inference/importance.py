@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from psmimpute.model.by_set import set_weights
 from psmimpute.model.encoders import Posterior
 from psmimpute.model.net import sobol_net
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -59,12 +59,6 @@ class Particles(NamedTuple):
             return weights.reshape(*weights.shape[:2], -1, n_sets).sum(2)
         own = self.sets[:, :, 0].transpose(1, 2)
         return torch.stack([(weights * (own == k)).sum(-1) for k in range(n_sets)], -1)
-
-    def set_shares_of_samples(self, n_sets: int) -> Tensor | None:
-        """Weight 1 for the set of each sample, shape (members, samples, rows, sets), or None."""
-        if self.sets is None:
-            return None
-        return F.one_hot(self.sets[:, :, 0], n_sets).to(self.z.dtype)
 
     def picked_sets(self, pick: Tensor, n_sets: int) -> Tensor:
         """Look up the sets of the samples at `pick`, places among the weights (members, rows)."""
@@ -117,37 +111,32 @@ def propose(
     dim = model.spec.latent_dim
     eps = torch.special.ndtri(uniform[..., -dim:].clamp(_OPEN, 1 - _OPEN))[:, :, None]
     z, log_q = posterior.sample(eps)
+    log_ratio = model.prior.log_p_sets() + model.prior.log_p_latent(z) - log_q
+    sets = shares = None
     if model.samples_sets:
-        return _propose_in_sampled_sets(model, rows, posterior, z, log_q, uniform[..., 0])
-    decoded = model.decode(z)
-    log_w = model.log_prob_rows(rows, z, decoded) + model.prior.log_p_latent(z) - log_q
-    return Particles(z, log_w + model.prior.log_p_sets(), decoded[1])
-
-
-def _propose_in_sampled_sets(
-    model: PatternSetMixtureVAE,
-    rows: Rows,
-    posterior: Posterior,
-    z: Tensor,
-    log_q: Tensor,
-    uniform: Tensor,
-) -> Particles:
-    """Keep each sample in one of the sets, by `uniform`, shape (members, samples, rows).
-
-    Sets are drawn from q(r | .), and some from p(r), which bounds the weights.
-    """
-    n_sets = model.spec.n_sets
-    log_p = model.prior.log_p_sets()
-    share = (1 - _FROM_PRIOR) * posterior.log_q_sets.exp() + _FROM_PRIOR * log_p.exp()
-    cumulative = share.cumsum(2)
-    sets = (uniform[:, :, None] > cumulative).sum(2, keepdim=True).clamp_max(n_sets - 1)
-    log_prior = log_p + model.prior.log_p_latent(z) - log_q - share.clamp_min(_SMALLEST_SHARE).log()
-    log_prior = log_prior.gather(2, sets)
-    z = z.gather(2, sets[..., None].expand(-1, -1, -1, -1, z.shape[-1]))
-    shares = F.one_hot(sets[:, :, 0], n_sets).to(z.dtype)
+        sets, log_share = _sample_sets(model, posterior, uniform[..., 0])
+        log_ratio = (log_ratio - log_share).gather(2, sets)
+        z = z.gather(2, sets[..., None].expand(-1, -1, -1, -1, dim))
+        shares = set_weights(sets, model.spec.n_sets)
     decoded = model.decode(z, shares)
-    log_w = model.log_prob_rows(rows, z, decoded, shares) + log_prior
+    log_w = model.log_prob_rows(rows, z, decoded, shares) + log_ratio
     return Particles(z, log_w, decoded[1], sets)
+
+
+def _sample_sets(
+    model: PatternSetMixtureVAE, posterior: Posterior, uniform: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Draw a set for each sample by `uniform`, shape (members, samples, rows).
+
+    Sets are drawn from q(r | .), and some from p(r), which bounds the weights. Returns them,
+    shape (members, samples, 1, rows), and the log probabilities that they are drawn by, shape
+    (members, 1, sets, rows).
+    """
+    share = (1 - _FROM_PRIOR) * posterior.log_q_sets.exp()
+    share = share + _FROM_PRIOR * model.prior.log_p_sets().exp()
+    passed = (uniform[:, :, None] > share.cumsum(2)).sum(2, keepdim=True)
+    sets = passed.clamp_max(model.spec.n_sets - 1)
+    return sets, share.clamp_min(_SMALLEST_SHARE).log()
 
 
 def effective_sample_size(weights: Tensor) -> Tensor:

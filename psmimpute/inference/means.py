@@ -14,6 +14,7 @@ from psmimpute.inference.importance import Particles, n_sets_at_once, net_dim, p
 from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood
 from psmimpute.likelihoods.count import CountLikelihood
 from psmimpute.likelihoods.gaussian import GaussianLikelihood
+from psmimpute.model.by_set import set_weights
 from psmimpute.model.missingness import SelfMasking
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
@@ -202,12 +203,14 @@ class MeanEstimator:
         """Expect every feature given its linear predictors, features side by side."""
         parts = []
         model, eta = self.model, found.eta_mis
-        shares = found.set_shares_of_samples(model.spec.n_sets)
+        tilt = model.missingness if isinstance(model.missingness, SelfMasking) else None
+        shares = None
+        if tilt is not None and found.sets is not None:
+            shares = set_weights(found.sets, model.spec.n_sets)
         for i, (block, likelihood) in enumerate(
             zip(model.spec.layout.blocks, model.likelihoods, strict=True)
         ):
             own = eta[..., block.outputs]
-            tilt = model.missingness if isinstance(model.missingness, SelfMasking) else None
             if i in self.raw:
                 mean = self.raw[i]
                 low, high = self.limits[:, block.features]

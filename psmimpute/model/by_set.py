@@ -4,6 +4,23 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+
+def set_weights(sets: Tensor, n_sets: int) -> Tensor:
+    """Weights of the sets for latents that each have one.
+
+    Parameters
+    ----------
+    sets : Tensor of int, shape (members, samples, 1, rows)
+    n_sets : int
+
+    Returns
+    -------
+    Tensor, shape (members, samples, rows, sets)
+        1 for the set of the latent, else 0.
+    """
+    return F.one_hot(sets[:, :, 0], n_sets).float()
 
 
 def by_set(values: Tensor, shares: Tensor | None) -> Tensor:

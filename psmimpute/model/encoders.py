@@ -287,6 +287,7 @@ class Encoder(nn.Module):
         strongly the step can go too far. The probabilities of the sets stay as they were.
         """
         sets = prior.components()
+        reading = self._reading(decoder, likelihoods, weights, prior.log_p_sets()[:, 0, :, 0].exp())
         n_members, _, n_rows, _ = found.mean.shape
         parts = []
         for k in range(self.n_sets):
@@ -296,10 +297,11 @@ class Encoder(nn.Module):
                 root=None if found.root is None else found.root[:, own],
                 lower=found.lower[:, own],
             )
-            share = found.mean.new_zeros(n_members, self.n_sets)
-            share[:, k] = 1.0
-            reading = self._reading(decoder, likelihoods, weights, share)
-            shares = share[:, None].expand(-1, n_rows, -1)
+            shares = found.mean.new_zeros(n_members, n_rows, self.n_sets)
+            shares[..., k] = 1.0
+            if reading.deviation is not None and decoder.shift is not None:
+                shift = decoder.shift[:, 0, k]
+                reading = reading._replace(deviation=reading.deviation._replace(shift=shift))
             evidence = self._smoothed_evidence(rows, about, shares, decoder, likelihoods, reading)
             parts.append(_combine(evidence, GaussianSets(*(part[:, own] for part in sets)), 0.0))
         roots = [part.root for part in parts if part.root is not None]
