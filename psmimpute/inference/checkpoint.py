@@ -365,8 +365,8 @@ def read_config(kind: type[Config], state: Mapping[str, Any]) -> Config:
     for name, value in state.items():
         default = known[name].default
         if default == "auto":
-            numbers = (int, float) if "float" in str(known[name].type) else (int,)
-            good = value == "auto" or type(value) in numbers
+            allowed = [t for t in (bool, int, float) if t.__name__ in str(known[name].type)]
+            good = value == "auto" or type(value) in (allowed + [int] * (float in allowed))
         elif isinstance(default, float):
             good = type(value) in (int, float)
         else:

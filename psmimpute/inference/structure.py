@@ -40,6 +40,8 @@ _N_ERRORS = 2.0
 # Nats per row. Stopping early on the rows that judge is worth about half of the first, and going
 # on from a fit that has not settled about half of the second for each output.
 _LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT = 0.01, 0.001
+# Up to so many latents a posterior that follows the networks is tried.
+_MOST_SMOOTHED_DIM = 12
 # Up to so many outputs, z as wide as a row is tried: columns may hang together in more ways than
 # there are factors, as those that are nearly sums of others do.
 _LARGEST_FULL_DIM = 32
@@ -134,18 +136,39 @@ class CommonFit:
         best = self._fit(replace(self.spec, config=config, n_sets=first), None, plan)
         self._comparisons.append(_describe(best, None))
         if exact:
-            best = self._try_networks(self._try_latents(best))
-        if sets is None:
-            best = self._try_sets(best)
+            best = self._try_networks(self._try_latents(best), sets)
+        else:
+            best = self._try_sets(best, sets)
         most = self.candidates[-1] if sets is None else 0
         reason = _explain(best, most=most, comparisons=self._comparisons)
         return Structure(best.spec, reason, best.trained.model, tuple(self._comparisons))
 
-    def _try_networks(self, best: _Candidate) -> _Candidate:
+    def _try_networks(self, linear: _Candidate, sets: int | None) -> _Candidate:
+        """Add networks, then sets.
+
+        Where z has many dimensions, with a posterior that follows the networks and with one that
+        does not: sets come from one alone, and make up for much of what it misses.
+        """
         if self.spec.hidden_dim == 0:
-            return best
-        config = replace(best.spec.config, hidden_dim=self.spec.hidden_dim)
-        return self._challenge(best, replace(best.spec, config=config), best, self.plans.deep)
+            return self._try_sets(linear, sets)
+        config = replace(linear.spec.config, hidden_dim=self.spec.hidden_dim)
+        spec = replace(linear.spec, config=config)
+        if config.smoothing != "auto" or not SMOOTHED_DIM < spec.latent_dim <= _MOST_SMOOTHED_DIM:
+            best = self._challenge(linear, spec, linear, self.plans.deep)
+            return self._try_sets(best, sets)
+        smoothed, plain = (
+            self._challenge(
+                linear,
+                replace(spec, config=replace(config, smoothing=smoothing)),
+                linear,
+                self.plans.deep,
+            )
+            for smoothing in (True, False)
+        )
+        rival = self._try_sets(plain, sets)
+        if smoothed is linear or _clearly_better(rival, smoothed):
+            return rival
+        return self._try_sets(smoothed, sets)
 
     def _try_latents(self, best: _Candidate) -> _Candidate:
         """Give z a dimension for each factor that the correlations show, or for each output."""
@@ -160,7 +183,9 @@ class CommonFit:
             best = self._challenge(best, rival, None, self.plans.linear)
         return best
 
-    def _try_sets(self, best: _Candidate) -> _Candidate:
+    def _try_sets(self, best: _Candidate, sets: int | None) -> _Candidate:
+        if sets is not None:
+            return best
         plan = self.plans.linear if best.spec.hidden_dim == 0 else self.plans.more_sets
         for k in self.candidates[1:]:
             rival = self._challenge(best, replace(best.spec, n_sets=k), best, plan)
@@ -358,6 +383,7 @@ def _describe(rival: _Candidate, best: _Candidate | None) -> dict[str, float | i
         "n_sets": rival.spec.n_sets,
         "latents": rival.spec.latent_dim,
         "networks": rival.spec.hidden_dim > 0,
+        "smoothed": rival.spec.hidden_dim > 0 and rival.spec.smoothing,
         "held_out_loss": rival.loss,
         "gain": gain,
         "standard_error": error,
@@ -372,7 +398,8 @@ def _explain(
         text = f"{k} pattern set{'s' if k > 1 else ''}, as asked"
     else:
         several = len({row["latents"] for row in comparisons}) > 1
-        shown = "; ".join(_show(row, latents=several) for row in comparisons)
+        ways = len({row["smoothed"] for row in comparisons if row["networks"]}) > 1
+        shown = "; ".join(_show(row, latents=several, ways=ways) for row in comparisons)
         why = "the most that are tried" if k == most else "one more did not help"
         text = f"{k} pattern set{'s' if k > 1 else ''}, {why} (held-out nats per row: {shown})"
     if best.spec.hidden_dim == 0:
@@ -380,10 +407,12 @@ def _explain(
     return text
 
 
-def _show(row: dict[str, float | int | bool], *, latents: bool) -> str:
+def _show(row: dict[str, float | int | bool], *, latents: bool, ways: bool) -> str:
     k = row["n_sets"]
     kind = "with networks" if row["networks"] else "linear"
-    kind += f", {row['latents']} latents," if latents else ""
+    more = ["smoothed"] if ways and row["smoothed"] else []
+    more += [f"{row['latents']} latents"] if latents else []
+    kind = ", ".join([kind, *more]) + "," * bool(more)
     gain = (
         "" if np.isnan(row["gain"]) else f", gain {row['gain']:.3f} ± {row['standard_error']:.3f}"
     )

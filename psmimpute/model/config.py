@@ -49,6 +49,11 @@ class ModelConfig:
         network; ``"network"`` is the paper's: a network alone, whose input is zero where a cell
         is missing, and which is told which cells are missing unless missingness is ignorable.
         For comparisons: the same decoder learns much less with it.
+    smoothing : bool or "auto", default "auto"
+        Whether the exact posterior that the network corrects is that of the line which fits the
+        whole decoder best where z is likely to lie, or of the decoder's linear part. ``"auto"``
+        takes the line up to six latents, and with more, 12 at most, unless rows held out clearly
+        speak for the linear part.
 
     Raises
     ------
@@ -69,6 +74,7 @@ class ModelConfig:
     decoders: Literal["tied", "separate"] = "separate"
     mask_latent: bool = False
     encoder: Literal["exact", "network"] = "exact"
+    smoothing: bool | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         choices = {
@@ -89,3 +95,7 @@ class ModelConfig:
             )
         if self.encoder == "network" and self.hidden_dim == 0:
             raise ConfigError("encoder='network' needs a network: hidden_dim must not be 0")
+        if self.smoothing not in (True, False, "auto"):
+            raise ConfigError(f"smoothing must be True, False or 'auto', got {self.smoothing!r}")
+        if self.encoder == "network" and self.smoothing is True:
+            raise ConfigError("smoothing=True needs encoder='exact'")

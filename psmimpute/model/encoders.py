@@ -47,8 +47,8 @@ from psmimpute.table.kinds import Family
 _LOG_2PI = math.log(2 * math.pi)
 _LARGEST_LOG_STRETCH = 2.0
 _LARGEST_LOG_STRETCH_OF_PRIOR = 5.0
-# Up to so many latents the posterior is taken about the line that fits the bent decoder best:
-# it costs 2 * latent_dim + 1 passes of the decoder a row. With more, the network learns it.
+# Up to so many latents the base follows a bent decoder unless the user says otherwise: it costs
+# 2 * latent_dim + 1 passes of the decoder a row. With more it goes too far for some tables.
 SMOOTHED_DIM = 6
 # Standard deviations over which the decoder's slopes are taken.
 _REACH = 1.0
@@ -173,6 +173,8 @@ class Encoder(nn.Module):
         prior, in each set apart.
     reads_cells : bool, default True
         Whether the network is told which cells are missing.
+    smoothing : bool, default False
+        Whether the exact base follows a bent decoder.
     """
 
     def __init__(
@@ -186,10 +188,11 @@ class Encoder(nn.Module):
         n_layers: int,
         exact: bool = True,
         reads_cells: bool = True,
+        smoothing: bool = False,
     ) -> None:
         super().__init__()
         self.layout, self.n_sets, self.latent_dim = layout, n_sets, latent_dim
-        self.exact, self.reads_cells = exact, reads_cells
+        self.exact, self.reads_cells, self.smoothing = exact, reads_cells, smoothing
         self.n_corrections = 1 if exact else n_sets
         self.trunk: MemberMLP | None = None
         self.head: MemberLinear | None = None
@@ -202,11 +205,15 @@ class Encoder(nn.Module):
 
     def smooths(self, decoder: Decoder) -> bool:
         """Whether the base follows a bent decoder, at the cost of many passes through it."""
-        return self._bends(decoder) and self.latent_dim <= SMOOTHED_DIM
+        return self._bends(decoder) and self.smoothing
 
     def refines(self, decoder: Decoder) -> bool:
-        """Whether :meth:`line` may make a better proposal: the base does not follow the bend."""
-        return self._bends(decoder) and not self.smooths(decoder)
+        """Whether :meth:`line` may make a better proposal: the base does not follow the bend.
+
+        Or not well, as it follows it in all sets at once where z has many dimensions.
+        """
+        pooled = self.smoothing and self.latent_dim > SMOOTHED_DIM
+        return self._bends(decoder) and (pooled or not self.smoothing)
 
     def _bends(self, decoder: Decoder) -> bool:
         return decoder.trunk is not None and self.exact

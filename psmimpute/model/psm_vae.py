@@ -12,7 +12,7 @@ from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
 from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.decoder import Decoder
-from psmimpute.model.encoders import Base, Encoder, Posterior
+from psmimpute.model.encoders import SMOOTHED_DIM, Base, Encoder, Posterior
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.missingness import (
     Ignorable,
@@ -88,6 +88,13 @@ class ModelSpec:
         return min(self.full_latent_dim, _LARGEST_LATENT_DIM)
 
     @property
+    def smoothing(self) -> bool:
+        """Whether the recognition model follows a bent decoder."""
+        if self.config.smoothing != "auto":
+            return self.config.smoothing
+        return self.config.encoder == "exact" and self.latent_dim <= SMOOTHED_DIM
+
+    @property
     def full_latent_dim(self) -> int:
         """Dimension of z in which any linear dependence of the outputs has room."""
         categorical = self.layout.block(Family.CATEGORICAL)
@@ -150,6 +157,7 @@ class PatternSetMixtureVAE(nn.Module):
             layout=layout,
             exact=config.encoder == "exact",
             reads_cells=config.encoder == "exact" or spec.missingness != "ignorable",
+            smoothing=spec.smoothing,
             **size,
             **net,
         )

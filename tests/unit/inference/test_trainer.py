@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from psmimpute.inference.members import Resamples, resample_rows
 from psmimpute.inference.start import Start
 from psmimpute.inference.structure import CommonFit, plan_training
 from psmimpute.inference.trainer import Plan, Trainer, _is_hopeless
+from psmimpute.model.config import ModelConfig
 
 N_ROWS = 60
 
@@ -211,6 +213,26 @@ def test_the_number_of_sets_is_chosen_on_held_out_rows_and_says_why(linear_gauss
     first, second = chosen[1].comparisons[:2]
     assert second["held_out_loss"] < first["held_out_loss"]
     assert second["gain"] > 2 * second["standard_error"]
+
+
+@pytest.mark.parametrize("smoothing", ["auto", True, False])
+def test_networks_are_tried_with_a_posterior_that_follows_them_and_without(
+    linear_gaussian, rng, smoothing
+):
+    x = rng.normal(size=(1000, 8))
+    x[:, 7] = 0.8 * x[:, 0] * x[:, 1] + 0.3 * x[:, 7]
+    exact = linear_gaussian(n_rows=4, n_sets=1, n_members=1, n_columns=8).with_rows(x)
+    config = ModelConfig(latent_dim=8, hidden_dim=16, smoothing=smoothing)
+    spec = replace(exact.model().spec, config=config)
+    fit = FitConfig(max_steps=300)
+    found = CommonFit(spec, exact.store(), fit=fit, seed=1, on_step=None).choose(sets=None)
+    tried = {bool(row["smoothed"]) for row in found.comparisons if row["networks"]}
+    assert tried == ({True, False} if smoothing == "auto" else {smoothing})
+    assert ("1 set with networks, smoothed, " in found.reason) is (smoothing == "auto")
+    # A line that follows the product is much better than none.
+    assert found.spec.hidden_dim == 16
+    assert found.spec.smoothing is bool(smoothing)
+    assert found.start.encoder.smoothing is found.spec.smoothing
 
 
 def test_a_number_of_sets_asked_for_is_kept(linear_gaussian, rng):
