@@ -3,9 +3,9 @@
     python -m benchmarks choices interaction --n 5000 --replications 3 --samples 8
     python -m benchmarks choices heavy-tails --replications 24
 
-A relation (``interaction``, ``square``; ``neighbours`` in a wide table): the model is fitted to n
-rows, then imputes one large table, so that bias shows with little noise; the error is against the
-analysis of that table without gaps.
+A relation (``interaction``, ``square``; ``wide-interaction`` and ``neighbours`` in a wide table):
+the model is fitted to n rows, then imputes one large table, so that bias shows with little noise;
+the error is against the analysis of that table without gaps.
 A wrong likelihood (``heavy-tails``, ``rounding``): intervals of pooled draws, and of donors
 that are matched on the model's conditional means.
 """
@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,16 @@ def _interaction(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.Dat
     return frame, make_gaps(frame, rng, x2=expit(-0.4 - 0.5 * y + 0.4 * x1))
 
 
+def _wide_interaction(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw the interaction with seven more columns that hang on the same two, and two more."""
+    frame, where = _interaction(rng, n)
+    hidden = np.column_stack([frame[["x1", "x2"]], rng.normal(size=(n, 2))])
+    slopes = np.random.default_rng(0).normal(scale=0.5, size=(4, 7))
+    more = pd.DataFrame(hidden @ slopes + 0.8 * rng.normal(size=(n, 7))).add_prefix("w")
+    some = make_gaps(more, rng, **dict.fromkeys(more, 0.1))
+    return frame.join(more), where.join(some)
+
+
 def _square(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     x = rng.normal(size=n)
     w = 0.4 * x + rng.normal(size=n)
@@ -97,6 +108,7 @@ def _rounding(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFr
 
 RELATIONS = {
     "interaction": Relation(_interaction, "y ~ x1 * x2"),
+    "wide-interaction": Relation(_wide_interaction, "y ~ x1 * x2"),
     "square": Relation(_square, "y ~ x + I(x**2) + w"),
     "neighbours": Relation(_neighbours, "x30 ~ x29 + x31"),
 }
@@ -204,6 +216,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--draw-samples", type=int, default=64)
     parser.add_argument("--latents", type=int, help="dimensions of z")
     parser.add_argument("--smoothings", type=int, default=encoders._N_SMOOTHINGS)
+    parser.add_argument("--smoothing", choices=["auto", "yes", "no"], default="auto")
     parser.add_argument("--out", type=Path, default=RESULTS)
     a = parser.parse_args(arguments)
     warnings.simplefilter("ignore", psm.exceptions.PSMWarning)
@@ -214,12 +227,14 @@ def main(arguments: list[str]) -> None:
         encoders._N_SMOOTHINGS = a.smoothings
         m = a.m or 4
         fit = psm.FitConfig(n_samples=a.samples or "auto", n_draw_samples=a.draw_samples)
-        model = psm.ModelConfig(latent_dim=a.latents or "auto")
+        follows: bool | Literal["auto"] = "auto" if a.smoothing == "auto" else a.smoothing == "yes"
+        model = psm.ModelConfig(latent_dim=a.latents or "auto", smoothing=follows)
         design = RELATIONS[a.question]
         errors = relation(design, n=a.n, m=m, seeds=seeds, fit=fit, model=model)
         setting = (
             f"{a.smoothings} smoothings, {a.samples or 'default'} samples, {a.draw_samples} to draw"
             + (f", {a.latents} latents" if a.latents else "")
+            + (f", smoothing {a.smoothing}" if a.smoothing != "auto" else "")
         )
         for term in errors:
             own = {"term": term, "bias": errors[term].mean().round(4), "m": m, "setting": setting}
