@@ -35,11 +35,14 @@ from psmimpute.random import Purpose, stream_seed
 _CANDIDATE_SETS = (1, 2, 3)
 _MORE_CANDIDATES = (1, 2, 3, 5)  # for many rows
 _N_FOLDS = 2
-# A richer structure must beat the simpler one by so many standard errors.
-_N_ERRORS = 2.0
+# A richer structure must beat the simpler one by so many standard errors. Networks start at zero
+# and are stopped there where they do not help, so that they need less proof than sets.
+_N_ERRORS, _N_ERRORS_OF_NETWORKS = 2.0, 1.0
 # Nats per row. Stopping early on the rows that judge is worth about half of the first, and going
 # on from a fit that has not settled about half of the second for each output.
 _LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT = 0.01, 0.001
+# Nats in all rows: where these are few, that is what stopping networks early can be worth.
+_LEAST_GAIN_OF_NETWORKS = 4.0
 # Up to so many latents a posterior that follows the networks is tried.
 _MOST_SMOOTHED_DIM = 12
 # Up to so many outputs, z as wide as a row is tried: columns may hang together in more ways than
@@ -166,7 +169,7 @@ class CommonFit:
             for smoothing in (True, False)
         )
         rival = self._try_sets(plain, sets)
-        if smoothed is linear or _clearly_better(rival, smoothed):
+        if smoothed is linear or self._is_clearly_better(rival, smoothed):
             return rival
         return self._try_sets(smoothed, sets)
 
@@ -200,7 +203,15 @@ class CommonFit:
         """Fit a rival, from the parameters it has in common with `warm`; return the better."""
         rival = self._fit(spec, warm, plan, best.loss)
         self._comparisons.append(_describe(rival, best))
-        return rival if _clearly_better(rival, best) else best
+        return rival if self._is_clearly_better(rival, best) else best
+
+    def _is_clearly_better(self, rival: _Candidate, best: _Candidate) -> bool:
+        gain, error = _gain(rival, best)
+        least = max(_LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT * best.spec.layout.n_outputs)
+        if rival.spec.hidden_dim > 0 and best.spec.hidden_dim == 0:
+            least = max(least, _LEAST_GAIN_OF_NETWORKS / self.store.n_rows)
+            return gain > max(_N_ERRORS_OF_NETWORKS * error, least)
+        return gain > max(_N_ERRORS * error, least)
 
     def _fit(
         self, spec: ModelSpec, warm: _Candidate | None, plan: Plan, target: float = math.inf
@@ -369,12 +380,6 @@ def _gain(rival: _Candidate, best: _Candidate) -> tuple[float, float]:
     difference = best.rows - rival.rows
     error = difference.std() / difference.numel() ** 0.5
     return float(difference.mean()), float(error)
-
-
-def _clearly_better(rival: _Candidate, best: _Candidate) -> bool:
-    gain, error = _gain(rival, best)
-    least = max(_LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT * best.spec.layout.n_outputs)
-    return gain > max(_N_ERRORS * error, least)
 
 
 def _describe(rival: _Candidate, best: _Candidate | None) -> dict[str, float | int | bool]:
