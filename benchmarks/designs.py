@@ -107,6 +107,15 @@ def _d(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
 
 
+def _e(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """C in a wider table: five more columns, each with a tenth of its cells missing."""
+    frame, where = _c(rng, n)
+    slopes = np.array([[0.5, 0.5, 0, 0, 0.3], [0, 0.5, 0.5, 0, 0.3], [0, 0, 0.4, 0.8, 0.4]])
+    hidden = np.column_stack([frame[["x1", "x2"]], rng.normal(size=n)])
+    more = pd.DataFrame(hidden @ slopes + rng.normal(size=(n, 5))).add_prefix("w")
+    return frame.join(more), where.join(make_gaps(more, rng, **dict.fromkeys(more, 0.1)))
+
+
 def _regression(
     formula: str, model: Callable[..., object], means: tuple[str, ...]
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -130,6 +139,7 @@ def _regression(
 
 
 _OLS = _regression("y ~ x1 + x2", smf.ols, ("x1", "y"))
+_INTERACTION = {"Intercept": 0.0, "x1": 1.0, "x2": 1.0, "x1:x2": 1.0, "mean_x1": 0.0, "mean_y": 0.0}
 _TRUTH = {"Intercept": 1.0, "x1": 1.0, "x2": -0.5, "mean_x1": 0.0, "mean_y": 1.0}
 DESIGNS = {
     "A1": Design(_a1, _OLS, _TRUTH),
@@ -141,10 +151,7 @@ DESIGNS = {
         _regression("d ~ x + age + g", smf.logit, ()),
         {"Intercept": -0.5, "x": 0.7, "age": 0.4, "g[T.b]": 0.5, "g[T.c]": -0.6},
     ),
-    "C": Design(
-        _c,
-        _regression("y ~ x1 * x2", smf.ols, ("x1", "y")),
-        {"Intercept": 0.0, "x1": 1.0, "x2": 1.0, "x1:x2": 1.0, "mean_x1": 0.0, "mean_y": 0.0},
-    ),
+    "C": Design(_c, _regression("y ~ x1 * x2", smf.ols, ("x1", "y")), _INTERACTION),
     "D": Design(_d, _OLS, _TRUTH | {"mean_x1": 0.75, "mean_y": 1.375}),
+    "E": Design(_e, _regression("y ~ x1 * x2", smf.ols, ("x1", "y")), _INTERACTION),
 }
