@@ -209,9 +209,9 @@ there the brackets are no yardstick, and only comparisons down a column count.
 What is behind the names:
 
 - **psmimpute, default** is `PSMImputer(m=20)`: kinds of columns inferred, a recognition model that
-  starts from the exact posterior, 20 members averaged. Its rows of seed 0, but for breast at 80 % and
-  spam MCAR, were measured before a posterior that follows the networks was tried with many latents;
-  on wine and in the MNAR columns the common fit was repeated, and chooses as it did. With
+  starts from the exact posterior, 20 members averaged. Its rows of seed 0, but for breast at 80 %
+  and spam MCAR, were measured before a posterior that follows the networks was tried with many
+  latents; on wine and in the MNAR columns the common fit was repeated, and chooses as it did. With
   **3 members** and 40 samples it was measured apart, on all six data sets, before that and before
   networks learned faster from many rows (`benchmarks/results/accuracy.csv`).
 - The rows with the paper's names are configurations of the same model, set up as published: every

@@ -159,19 +159,17 @@ class CommonFit:
         if config.smoothing != "auto" or not SMOOTHED_DIM < spec.latent_dim <= _MOST_SMOOTHED_DIM:
             best = self._challenge(linear, spec, linear, self.plans.deep)
             return self._try_sets(best, sets)
-        smoothed, plain = (
-            self._challenge(
-                linear,
-                replace(spec, config=replace(config, smoothing=smoothing)),
-                linear,
-                self.plans.deep,
-            )
+        follows, follows_not = (
+            replace(spec, config=replace(config, smoothing=smoothing))
             for smoothing in (True, False)
         )
-        rival = self._try_sets(plain, sets)
-        if smoothed is linear or self._is_clearly_better(rival, smoothed):
-            return rival
-        return self._try_sets(smoothed, sets)
+        best = self._challenge(linear, follows, linear, self.plans.deep)
+        if best is not linear:
+            plain = self._challenge(linear, follows_not, linear, self.plans.deep)
+            rival = self._try_sets(plain, sets)
+            if self._is_clearly_better(rival, best):
+                return rival
+        return self._try_sets(best, sets)
 
     def _try_latents(self, best: _Candidate) -> _Candidate:
         """Give z a dimension for each factor that the correlations show, or for each output."""

@@ -53,8 +53,9 @@ SMOOTHED_DIM = 6
 # Standard deviations over which the decoder's slopes are taken.
 _REACH = 1.0
 # Times that the line is fitted anew where the last one says that z is likely to lie. The first
-# time that is what the linear part says, which is far off where the decoder bends much.
-_N_SMOOTHINGS = 2
+# time that is what the linear part says, which is far off where the decoder bends much. With many
+# latents a second line gained nothing.
+_N_SMOOTHINGS, _N_WIDE_SMOOTHINGS = 2, 1
 
 
 class Posterior(NamedTuple):
@@ -267,7 +268,8 @@ class Encoder(nn.Module):
         log_prior = log_rho + missingness.log_prob_at(rows, centre)
         evidence = self._linear_evidence(rows, centre, decoder, likelihoods, reading)
         posterior = _combine(evidence, sets, log_prior)
-        for _ in range(_N_SMOOTHINGS if smooths else 0):
+        n_smoothings = _N_SMOOTHINGS if self.latent_dim <= SMOOTHED_DIM else _N_WIDE_SMOOTHINGS
+        for _ in range(n_smoothings if smooths else 0):
             shares = posterior.log_q_sets[:, 0].exp().transpose(1, 2)
             about = posterior
             if self.n_sets > 1:
