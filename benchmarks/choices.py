@@ -35,6 +35,7 @@ RESULTS = Path(__file__).parent / "results" / "choices.csv"
 FIRST_SEED = 100
 _LARGE, _LARGE_SEED = 20_000, 999
 _N_DONORS = 5
+_SMOOTHING: dict[str, bool | Literal["auto"]] = {"auto": "auto", "yes": True, "no": False}
 _COLUMNS = [
     *("question", "setting", "n", "m", "replications", "first_seed", "term"),
     *("bias", "bias_error", "coverage", "width"),
@@ -216,7 +217,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--draw-samples", type=int, default=64)
     parser.add_argument("--latents", type=int, help="dimensions of z")
     parser.add_argument("--smoothings", type=int, default=encoders._N_SMOOTHINGS)
-    parser.add_argument("--smoothing", choices=["auto", "yes", "no"], default="auto")
+    parser.add_argument("--smoothing", choices=list(_SMOOTHING), default="auto")
     parser.add_argument("--out", type=Path, default=RESULTS)
     a = parser.parse_args(arguments)
     warnings.simplefilter("ignore", psm.exceptions.PSMWarning)
@@ -227,8 +228,7 @@ def main(arguments: list[str]) -> None:
         encoders._N_SMOOTHINGS = a.smoothings
         m = a.m or 4
         fit = psm.FitConfig(n_samples=a.samples or "auto", n_draw_samples=a.draw_samples)
-        follows: bool | Literal["auto"] = "auto" if a.smoothing == "auto" else a.smoothing == "yes"
-        model = psm.ModelConfig(latent_dim=a.latents or "auto", smoothing=follows)
+        model = psm.ModelConfig(latent_dim=a.latents or "auto", smoothing=_SMOOTHING[a.smoothing])
         design = RELATIONS[a.question]
         errors = relation(design, n=a.n, m=m, seeds=seeds, fit=fit, model=model)
         setting = (

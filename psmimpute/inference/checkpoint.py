@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import safetensors.torch
@@ -360,19 +360,21 @@ def read_config(kind: type[Config], state: Mapping[str, Any]) -> Config:
     ConfigError
         If a value is out of its range.
     """
-    known = {field.name: field for field in fields(kind)}
-    _require(state.keys() <= known.keys(), f"unknown fields in {kind.__name__}")
+    defaults = {field.name: field.default for field in fields(kind)}
+    _require(state.keys() <= defaults.keys(), f"unknown fields in {kind.__name__}")
+    hints = get_type_hints(kind)
     for name, value in state.items():
-        default = known[name].default
-        if default == "auto":
-            allowed = [t for t in (bool, int, float) if t.__name__ in str(known[name].type)]
-            good = value == "auto" or type(value) in (allowed + [int] * (float in allowed))
-        elif isinstance(default, float):
-            good = type(value) in (int, float)
-        else:
-            good = type(value) is type(default)
+        good = _has_type_of(hints[name], defaults[name], value)
         _require(good, f"{name} has the value {value!r}")
     return kind(**state)
+
+
+def _has_type_of(hint: object, default: object, value: object) -> bool:
+    """Whether a value is of a type that the field's hint names, or of that of its default."""
+    numbers = {bool, int, float}.intersection([hint, *get_args(hint)])
+    allowed = numbers or {type(default)}
+    whole = type(value) is int and float in allowed
+    return whole or type(value) in allowed or value == default == "auto"
 
 
 def _check_schema(schema: TableSchema) -> None:

@@ -115,13 +115,13 @@ class CommonFit:
     ) -> None:
         self.spec, self.store, self.fit, self.on_step = spec, store, fit, on_step
         self.start = Start(store, spec.layout)
+        self._candidates: tuple[int, ...] = ()
         self._comparisons: list[dict[str, float | int | bool]] = []
         self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
         n_rows = store.n_rows
         self.many = n_rows >= MANY_ROWS
         self.folds = fold_rows(n_rows, n_folds=1 if self.many else _N_FOLDS, seed=self.seed)
         self.plans = plan_training(n_rows, spec.latent_dim, fit)
-        self.candidates = _MORE_CANDIDATES if self.many else _CANDIDATE_SETS
 
     def choose(self, *, sets: int | None) -> Structure:
         """Choose the structure.
@@ -132,33 +132,33 @@ class CommonFit:
             Number of pattern sets where the user fixed it.
         """
         self._comparisons.clear()
-        first = 1 if sets is None else sets
+        if sets is None:
+            self._candidates = _MORE_CANDIDATES if self.many else _CANDIDATE_SETS
+        else:
+            self._candidates = (sets,)
         exact = self.spec.config.encoder == "exact"  # else there is no model without networks
         config = replace(self.spec.config, hidden_dim=0) if exact else self.spec.config
         plan = self.plans.linear if exact else self.plans.deep
-        best = self._fit(replace(self.spec, config=config, n_sets=first), None, plan)
+        best = self._fit(replace(self.spec, config=config, n_sets=self._candidates[0]), None, plan)
         self._comparisons.append(_describe(best, None))
-        if exact:
-            best = self._try_networks(self._try_latents(best), sets)
-        else:
-            best = self._try_sets(best, sets)
-        most = self.candidates[-1] if sets is None else 0
+        best = self._try_networks(self._try_latents(best)) if exact else self._try_sets(best)
+        most = self._candidates[-1] if sets is None else 0
         reason = _explain(best, most=most, comparisons=self._comparisons)
         return Structure(best.spec, reason, best.trained.model, tuple(self._comparisons))
 
-    def _try_networks(self, linear: _Candidate, sets: int | None) -> _Candidate:
+    def _try_networks(self, linear: _Candidate) -> _Candidate:
         """Add networks, then sets.
 
         Where z has many dimensions, with a posterior that follows the networks and with one that
         does not: sets come from one alone, and make up for much of what it misses.
         """
         if self.spec.hidden_dim == 0:
-            return self._try_sets(linear, sets)
+            return self._try_sets(linear)
         config = replace(linear.spec.config, hidden_dim=self.spec.hidden_dim)
         spec = replace(linear.spec, config=config)
         if config.smoothing != "auto" or not SMOOTHED_DIM < spec.latent_dim <= _MOST_SMOOTHED_DIM:
             best = self._challenge(linear, spec, linear, self.plans.deep)
-            return self._try_sets(best, sets)
+            return self._try_sets(best)
         follows, follows_not = (
             replace(spec, config=replace(config, smoothing=smoothing))
             for smoothing in (True, False)
@@ -166,10 +166,10 @@ class CommonFit:
         best = self._challenge(linear, follows, linear, self.plans.deep)
         if best is not linear:
             plain = self._challenge(linear, follows_not, linear, self.plans.deep)
-            rival = self._try_sets(plain, sets)
+            rival = self._try_sets(plain)
             if self._is_clearly_better(rival, best):
                 return rival
-        return self._try_sets(best, sets)
+        return self._try_sets(best)
 
     def _try_latents(self, best: _Candidate) -> _Candidate:
         """Give z a dimension for each factor that the correlations show, or for each output."""
@@ -184,11 +184,9 @@ class CommonFit:
             best = self._challenge(best, rival, None, self.plans.linear)
         return best
 
-    def _try_sets(self, best: _Candidate, sets: int | None) -> _Candidate:
-        if sets is not None:
-            return best
+    def _try_sets(self, best: _Candidate) -> _Candidate:
         plan = self.plans.linear if best.spec.hidden_dim == 0 else self.plans.more_sets
-        for k in self.candidates[1:]:
+        for k in self._candidates[1:]:
             rival = self._challenge(best, replace(best.spec, n_sets=k), best, plan)
             if rival is best:
                 break

@@ -213,8 +213,8 @@ class Encoder(nn.Module):
 
         Or not well, as it follows it in all sets at once where z has many dimensions.
         """
-        pooled = self.smoothing and self.latent_dim > SMOOTHED_DIM
-        return self._bends(decoder) and (pooled or not self.smoothing)
+        follows = self.smoothing and self.latent_dim <= SMOOTHED_DIM
+        return self._bends(decoder) and not follows
 
     def _bends(self, decoder: Decoder) -> bool:
         return decoder.trunk is not None and self.exact
