@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -28,50 +27,47 @@ from psmimpute.exceptions import (
     PSMError,
     SchemaError,
 )
-from psmimpute.imputed.derived import DerivedColumns, Recipe, read_derived
+from psmimpute.imputed.derived import DerivedColumns, read_derived
 from psmimpute.imputed.finishing import finish
 from psmimpute.imputed.multiply_imputed import ImputationInfo, MultiplyImputed
 from psmimpute.inference.checkpoint import pack_model, read_file, unpack_model, write_file
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.device import choose_device
 from psmimpute.inference.fitted import FittedModel, Training, fingerprint, fit_model
-from psmimpute.inference.means import Expectations, Inverse, MeanEstimator
 from psmimpute.inference.members_ray import RayTraining
 from psmimpute.inference.progress import Progress
 from psmimpute.inference.structure import train_members
 from psmimpute.model.config import Missingness, ModelConfig
-from psmimpute.model.rows import store_rows
+from psmimpute.options import (
+    Bounds,
+    Conditions,
+    Derived,
+    Engine,
+    Kinds,
+    Pi,
+    check_m,
+    check_options,
+    check_whole,
+    pi_by_column,
+)
 from psmimpute.saving import describe_options, read_options
 from psmimpute.selection_effects import Effects, effects_by_output
+from psmimpute.single import fill_once
 from psmimpute.source import Source as ModelSource
 from psmimpute.storage.sampling import sample_rows as sample_from
 from psmimpute.storage.source import ParquetSource, Source
-from psmimpute.table.applicability import Applicability, Condition
+from psmimpute.table.applicability import Applicability
 from psmimpute.table.chosen_cells import Where, chosen_cells
 from psmimpute.table.conforming import conform
 from psmimpute.table.encoded import EncodedTable
-from psmimpute.table.encoding import assign_cells, decode_column
 from psmimpute.table.expressions import Expression
 from psmimpute.table.infer import schema_with_derived
 from psmimpute.table.json_values import from_json, to_json
-from psmimpute.table.kinds import ColumnKind, Family
 from psmimpute.table.row_keys import row_keys
-from psmimpute.table.schema import ColumnSchema, TableSchema
+from psmimpute.table.schema import TableSchema
 from psmimpute.telling import remembered, warn
 
-_MOST_IMPUTATIONS = 10_000
-_MOST_SETS = 100
-# Importance samples of a single imputation: over all members, and of each at least.
-_N_SAMPLES, _LEAST_SAMPLES = 1000, 40
-_FRACTIONAL = ("float", "double", "halffloat")  # dtypes that hold the mean of whole numbers
 _NO_GAPS = "no cell is missing in a modelled column: every imputation is a copy of the data"
-
-Pi = float | Literal["adaptive"] | Mapping[Hashable, float]
-Kinds = Mapping[Any, ColumnKind | str]
-Bounds = Mapping[Any, tuple[float | None, float | None]]
-Derived = Mapping[Any, str | Recipe]
-Conditions = Mapping[Any, Condition]
-Engine = Literal["local", "ray"]
 
 
 class PSMImputer:
@@ -406,11 +402,11 @@ class PSMImputer:
         fitted, schema, learned = unpack_model(data, device=choose_device(device), what=what)
         try:
             loaded = cls().set_params(**read_options(learned["options"]))
-            loaded._check_options()
+            check_options(loaded.get_params())
             if loaded.device.partition(":")[0] not in ("auto", fitted.device.type):
                 loaded.device = device  # that of the fit need not be here
             seed = learned["seed"]
-            _check_whole("seed", seed, 0, 2**64 - 1)
+            check_whole("seed", seed, 0, 2**64 - 1)
             features = [from_json(name) for name in learned["features"]]
             Applicability.of(loaded.applicable_if)
             for formula in (loaded.derived or {}).values():
@@ -484,9 +480,9 @@ class PSMImputer:
         >>> psm.PSMImputer(m=2, seed=1, n_sets=1, fit=psm.FitConfig(max_steps=5)).fit(df).n_sets_
         1
         """
-        self._check_options()
+        check_options(self.get_params())
         if isinstance(df, str | PathLike | list | Dataset):
-            _check_whole("sample_rows", sample_rows, 1, 2**31)
+            check_whole("sample_rows", sample_rows, 1, 2**31)
             drawn = secrets.randbits(32) if self.seed is None else int(self.seed)
             source = ParquetSource(df, filesystem)
             df = sample_from(source, sample_rows, seed=drawn, row_key=row_key)
@@ -527,7 +523,7 @@ class PSMImputer:
         return fit_model(
             table,
             n_columns=len(schema.columns),
-            pi=_pi_by_column(self.pi, schema, table.observed_cells),
+            pi=pi_by_column(self.pi, schema, table.observed_cells),
             n_members=members,
             n_sets=None if self.n_sets == "auto" else self.n_sets,
             missingness=self.missingness,
@@ -544,26 +540,6 @@ class PSMImputer:
             progress=Progress(self.progress),
             train=train,
         )
-
-    def _check_options(self) -> None:
-        _check_m(self.m)
-        if self.members is not None:
-            _check_whole("members", self.members, 1, _MOST_IMPUTATIONS)
-        if self.missingness not in ("shared", "selection", "ignorable"):
-            raise ConfigError(
-                "missingness must be 'shared', 'selection' or 'ignorable', got "
-                f"{self.missingness!r}"
-            )
-        if self.n_sets != "auto":
-            _check_whole("n_sets", self.n_sets, 1, _MOST_SETS, or_else="'auto' or ")
-        if self.seed is not None:
-            _check_whole("seed", self.seed, 0, 2**64 - 1)
-        for name, given, kind in (
-            ("model", self.model, ModelConfig),
-            ("fit", self._fit_config, FitConfig),
-        ):
-            if not isinstance(given, kind):
-                raise ConfigError(f"{name} must be a {kind.__name__}(...), got {given!r}")
 
     def _check_fitted(self) -> FittedModel:
         if not hasattr(self, "fitted_"):
@@ -636,9 +612,9 @@ class PSMImputer:
         """
         self._check_fitted()
         m = self.m if m is None else m
-        _check_m(m)
+        check_m(m)
         seed = self.seed_ if seed is None else seed
-        _check_whole("seed", seed, 0, 2**64 - 1)
+        check_whole("seed", seed, 0, 2**64 - 1)
         m, seed = int(m), int(seed)
         data = conform(self.schema_, df, absent=absent)
         rows = self.row_imputer(seed=seed, unseen=unseen)
@@ -851,28 +827,10 @@ class PSMImputer:
         fitted = self._check_fitted()
         if n_samples != "auto" and n_samples < 1:
             raise ConfigError(f"n_samples must be at least 1, got {n_samples}")
-        share = max(_LEAST_SAMPLES, _N_SAMPLES // fitted.model.n_members)
         table = self._encode(df)
-        store = store_rows(table, fitted.spec.layout, device=fitted.device)
-        found = MeanEstimator(
-            fitted.model,
-            store,
-            inverses=_inverses(self.schema_),
-            limits=fitted.latent_range,
-            row_keys=np.arange(len(df), dtype=np.uint64),
-            seed=self.seed_,
-            n_samples=share if n_samples == "auto" else n_samples,
-        ).estimate()
-        filled: dict[Hashable, pd.Series] = {}
-        for j, schema in enumerate(self.schema_.columns):
-            rows = np.flatnonzero(table.missing_cells[:, j])
-            if not rows.size:
-                continue
-            values = _single_values(schema, self.schema_.feature_slices[j], found, rows.size)
-            filled[schema.name] = assign_cells(df[schema.name], rows, values)
-        frame = df.copy()
-        for name, column in filled.items():
-            frame[name] = column
+        frame = fill_once(
+            df, table, schema=self.schema_, fitted=fitted, seed=self.seed_, n_samples=n_samples
+        )
         DerivedColumns(read_derived(self.derived, df)).compute(frame, 1)
         return frame
 
@@ -998,7 +956,7 @@ def impute(
         model=model,
         fit=fit,
     )
-    imputer._check_options()
+    check_options(imputer.get_params())
     with remembered() as told:
         schema = imputer._infer_schema(df)
         nothing_chosen = where is None or (isinstance(where, str) and where == "missing")
@@ -1035,81 +993,5 @@ def _training_of(engine: Engine, workers: int | None) -> Training:
     if engine not in ("local", "ray"):
         raise ConfigError(f"engine must be 'local' or 'ray', got {engine!r}")
     if workers is not None:
-        _check_whole("workers", workers, 1, 2**31)
+        check_whole("workers", workers, 1, 2**31)
     return train_members if engine == "local" else RayTraining(workers)
-
-
-def _check_m(m: int) -> None:
-    _check_whole("m", m, 1, _MOST_IMPUTATIONS, hint="; 20 is usual")
-
-
-def _check_whole(
-    name: str, value: object, low: int, high: int, *, or_else: str = "", hint: str = ""
-) -> None:
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not (whole and low <= value <= high):  # type: ignore[operator]
-        raise ConfigError(
-            f"{name} must be {or_else}a whole number from {low} to {high}, got {value!r}{hint}"
-        )
-
-
-def _check_pi(pi: object) -> None:
-    if not isinstance(pi, Mapping | Real) and pi != "adaptive":
-        raise ConfigError(f"pi must be a number, 'adaptive' or a mapping, got {pi!r}")
-
-
-def _pi_by_column(
-    pi: Pi, schema: TableSchema, observed: npt.NDArray[np.bool_]
-) -> tuple[float, ...]:
-    """Resolve π′ to one value for each modelled column."""
-    names = schema.column_names
-    _check_pi(pi)
-    if isinstance(pi, str):
-        share = observed.mean(0)
-        return tuple(float(p) for p in share / (1 + share))
-    if isinstance(pi, Mapping):
-        unknown = [name for name in pi if name not in names]
-        if unknown:
-            raise ConfigError(f"pi names columns that are not modelled: {unknown}")
-        values = tuple(float(pi.get(name, 0.5)) for name in names)
-    else:
-        values = (float(pi),) * len(names)
-    for name, value in zip(names, values, strict=True):
-        if not 0 <= value <= 1:
-            raise ConfigError(f"pi of column {name!r} must lie in [0, 1], got {value}")
-    return values
-
-
-def _inverses(schema: TableSchema) -> list[Inverse | None]:
-    """From latent to raw values of every feature, clipped to the column's support."""
-    inverses: list[Inverse | None] = []
-    for column in schema.columns:
-        for feature in column.features(0):
-            continuous = feature.family in (Family.GAUSSIAN, Family.COUNT)
-            inverses.append(partial(_clipped_inverse, column) if continuous else None)
-    return inverses
-
-
-def _clipped_inverse(column: ColumnSchema, y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    assert column.transform is not None
-    x = column.transform.inverse(y)
-    return x if column.support is None else np.clip(x, *column.support)
-
-
-def _single_values(
-    column: ColumnSchema, place: slice, found: Expectations, n_cells: int
-) -> npt.NDArray[Any]:
-    """Conditional means or most probable levels, as values of the column."""
-    if column.is_constant:
-        return decode_column(column, np.empty((n_cells, 0)))
-    if column.levels is not None:
-        return decode_column(column, found.probabilities[place.start].argmax(1)[:, None])
-    if column.kind is ColumnKind.SEMICONTINUOUS:
-        mean = found.probabilities[place.start][:, 1] * found.numbers[place.start + 1]
-    else:
-        mean = found.numbers[place.start]
-    if column.time is not None:
-        return column.time.times(mean)
-    if column.is_integer and not column.dtype.lower().startswith(_FRACTIONAL):
-        return np.rint(mean).astype(np.int64)
-    return mean

@@ -19,8 +19,9 @@ from psmimpute.exceptions import (
 )
 from psmimpute.imputed.multiply_imputed import MultiplyImputed
 from psmimpute.imputed.stored import read_imputed
-from psmimpute.imputer import Engine, PSMImputer
+from psmimpute.imputer import PSMImputer
 from psmimpute.inference.progress import Progress
+from psmimpute.options import Engine
 from psmimpute.pieces import (
     Job,
     UnitWorker,
