@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from psmimpute.exceptions import ConfigError
+from psmimpute.plain_numbers import make_numbers_plain
 
 # From here on one fold judges the common fit, more pattern sets are tried, and networks learn
 # faster: so many rows are not overfitted in the steps that there are.
@@ -64,6 +65,7 @@ class FitConfig:
     draw_rows: int = 2048
 
     def __post_init__(self) -> None:
+        make_numbers_plain(self)
         for name in ("max_steps", "n_samples", "batch_rows", "n_draw_samples", "draw_rows"):
             value = getattr(self, name)
             if value != "auto" and value < 1:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from psmimpute.exceptions import ConfigError
+from psmimpute.plain_numbers import make_numbers_plain
 
 Missingness = Literal["shared", "selection", "ignorable"]
 
@@ -77,6 +78,7 @@ class ModelConfig:
     smoothing: bool | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
+        make_numbers_plain(self)
         choices = {
             "objective": ("iwae", "elbo"),
             "evidence": ("normalised", "paper"),
@@ -95,7 +97,5 @@ class ModelConfig:
             )
         if self.encoder == "network" and self.hidden_dim == 0:
             raise ConfigError("encoder='network' needs a network: hidden_dim must not be 0")
-        if self.smoothing not in (True, False, "auto"):
-            raise ConfigError(f"smoothing must be True, False or 'auto', got {self.smoothing!r}")
         if self.encoder == "network" and self.smoothing is True:
             raise ConfigError("smoothing=True needs encoder='exact'")

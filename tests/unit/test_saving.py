@@ -278,6 +278,15 @@ def test_a_rate_of_networks_is_read_as_it_was_chosen(rate):
     assert read_config(FitConfig, asdict(fit)) == fit
 
 
+def test_a_configuration_of_numpy_numbers_can_be_stored():
+    given = {"hidden_dim": np.int64(8), "mask_latent": np.bool_(1), "smoothing": np.bool_(0)}
+    model = ModelConfig(**given)
+    assert [type(getattr(model, name)) for name in given] == [int, bool, bool]
+    assert read_config(ModelConfig, json.loads(json.dumps(asdict(model)))) == model
+    fit = FitConfig(max_steps=np.int32(5), learning_rate=np.float32(0.5), weight_decay=0)
+    assert read_config(FitConfig, json.loads(json.dumps(asdict(fit)))) == fit
+
+
 def test_a_forger_who_changes_nothing_is_believed(tiny):
     data = tiny[0].to_bytes()
     assert PSMImputer.from_bytes(_forge(data, _nothing)).to_bytes() == data

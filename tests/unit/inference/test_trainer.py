@@ -263,6 +263,7 @@ def test_every_plan_takes_at_least_one_step_and_one_look(max_steps, n_rows):
         ({"draw_rows": 0}, "draw_rows must be at least 1, got 0"),
         ({"learning_rate": -0.1}, r"learning_rate must lie in \[0, 10\), got -0.1"),
         ({"network_rate": float("nan")}, r"network_rate must lie in \[0, 10\), got nan"),
+        ({"learning_rate": "0.1"}, "learning_rate must be a number, got '0.1'"),
         ({"weight_decay": 10.0}, r"weight_decay must lie in \[0, 10\), got 10.0"),
     ],
 )

@@ -248,6 +248,10 @@ def test_networks_start_without_effect(table):
         ({"latent_dim": 0}, r"latent_dim must be 'auto' or at least 1, got 0"),
         ({"hidden_dim": -1}, r"hidden_dim must be 'auto' or at least 0.*got -1"),
         ({"n_layers": 0}, r"n_layers at least 1.*0"),
+        ({"latent_dim": 2.0}, r"latent_dim must be 'auto' or a whole number, got 2.0"),
+        ({"n_layers": True}, r"n_layers must be a whole number, got True"),
+        ({"mask_latent": 1}, r"mask_latent must be True or False, got 1"),
+        ({"smoothing": "yes"}, r"smoothing must be 'auto' or True or False, got 'yes'"),
     ],
 )
 def test_an_impossible_option_is_refused(option, message):
