@@ -249,14 +249,11 @@ class SelfMasking(MissingnessModel):
     ) -> Tensor:
         """Log of the integral of P(missing | x) p(x | eta) over x; of P(observed) at sign 1."""
         intercept, slope = coefficients
-        terms = [
-            F.logsigmoid(sign * (intercept + slope * likelihood.draw(eta, node.expand_as(eta))))
-            + weight
-            for node, weight in zip(
-                self.get_buffer("nodes"), self.get_buffer("log_weights"), strict=True
-            )
-        ]
-        return torch.logsumexp(torch.stack(terms), 0)
+        nodes, log_weights = (
+            self.get_buffer(name).reshape(-1, *(1,) * eta.dim()) for name in ("nodes", "log_weights")
+        )
+        log_p = F.logsigmoid(sign * (intercept + slope * likelihood.draw(eta, nodes)))
+        return torch.logsumexp(log_p + log_weights, 0)
 
     def _level_effects(
         self, outputs: slice, likelihood: DiscreteLikelihood, set_shares: Tensor | None = None
@@ -359,14 +356,13 @@ class SelfMasking(MissingnessModel):
         """
         block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
         intercept = by_set(self.intercept[..., block.features], set_shares)
-        carries = self.get_buffer("carries")[block.features]
+        carries = self.get_buffer("carries")[block.features] > 0
         slope = by_set(self.effects()[..., block.outputs], set_shares)
         total, mean = torch.zeros_like(eta), torch.zeros_like(eta)
-        nodes, log_weights = self.get_buffer("nodes"), self.get_buffer("log_weights")
-        for node, log_weight in zip(nodes, log_weights, strict=True):
-            x = likelihood.draw(eta, node.expand_as(eta))
-            log_tilt = F.logsigmoid(-intercept - slope * x) * carries
-            share = (log_tilt + log_weight).exp()
+        weights = self.get_buffer("log_weights").exp()
+        for node, weight in zip(self.get_buffer("nodes"), weights, strict=True):
+            x = likelihood.draw(eta, node)
+            share = weight * torch.where(carries, torch.sigmoid(-intercept - slope * x), 1.0)
             total, mean = total + share, mean + share * raw(x)
         return mean / total
 
@@ -381,10 +377,7 @@ class SelfMasking(MissingnessModel):
         intercept, slope = coefficients
         middle = (torch.arange(_N_STRATA, device=eta.device) + 0.5) / _N_STRATA
         weights = torch.stack(
-            [
-                torch.sigmoid(intercept + slope * likelihood.draw(eta, u.expand_as(eta)))
-                for u in middle
-            ],
+            [torch.sigmoid(intercept + slope * likelihood.draw(eta, u)) for u in middle],
             -1,
         )
         cumulative = (weights / weights.sum(-1, keepdim=True)).cumsum(-1)
