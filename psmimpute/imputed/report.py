@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 NOT_GIVEN = "not given to this report"
 MECHANISMS = {
-    "shared": "not at random: values and missingness depend on the same pattern sets and latents",
+    "shared": "not at random, where there are several pattern sets: values and missingness "
+    "depend on them",
     "selection": "not at random: the probability of being observed depends on the value itself",
     "ignorable": "at random given the observed values (missingness is ignored)",
 }

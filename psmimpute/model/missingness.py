@@ -249,9 +249,9 @@ class SelfMasking(MissingnessModel):
     ) -> Tensor:
         """Log of the integral of P(missing | x) p(x | eta) over x; of P(observed) at sign 1."""
         intercept, slope = coefficients
-        nodes, log_weights = (
-            self.get_buffer(name).reshape(-1, *(1,) * eta.dim()) for name in ("nodes", "log_weights")
-        )
+        first = (-1, *(1,) * eta.dim())
+        nodes = self.get_buffer("nodes").reshape(first)
+        log_weights = self.get_buffer("log_weights").reshape(first)
         log_p = F.logsigmoid(sign * (intercept + slope * likelihood.draw(eta, nodes)))
         return torch.logsumexp(log_p + log_weights, 0)
 

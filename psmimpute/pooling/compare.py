@@ -105,8 +105,8 @@ def compare_fits(
     Raises
     ------
     PoolingError
-        If the models are not nested, have different numbers of imputations, or lack what the test
-        needs.
+        If the models are not nested, differ in outcome, rows or number of imputations, or lack
+        what the test needs.
     ConfigError
         If D3, D4 or D2 with likelihoods is asked without a null model.
     """
@@ -121,6 +121,7 @@ def compare_fits(
         )
     found_null = stack_items([to_pool_item(fit) for fit in null], dfcom=found.dfcom)
     tested = _tested_terms(found.terms, found_null.terms)
+    _check_same_data(full[0], null[0], (found.nobs, found_null.nobs))
     if comparison.method == "D1" or (comparison.method == "D2" and comparison.use == "wald"):
         return _wald(found, tested, comparison)
     each, _n = fitted_log_likelihoods(found)
@@ -140,6 +141,21 @@ def compare_fits(
         stacked_log_likelihoods(null, found_null, refit_null),
         ariv=comparison.ariv,
     )
+
+
+def _check_same_data(full: Fitted, null: Fitted, n_rows: tuple[int | None, int | None]) -> None:
+    """Refuse models of other rows or another outcome, as far as fitted models tell of them."""
+    if None not in n_rows and n_rows[0] != n_rows[1]:
+        raise PoolingError(
+            f"the models were fitted to different rows ({n_rows[0]} and {n_rows[1]}): fit both to "
+            "the same"
+        )
+    outcomes = [getattr(getattr(fit, "model", None), "endog", None) for fit in (full, null)]
+    if any(outcome is None for outcome in outcomes):
+        return
+    first, second = (np.sort(np.asarray(outcome), axis=0) for outcome in outcomes)
+    if not np.array_equal(first, second):
+        raise PoolingError("the models have different outcomes: compare models of one outcome")
 
 
 def _wald(found: StackedItems, tested: list[int], comparison: Comparison) -> JointTest:

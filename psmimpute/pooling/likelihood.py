@@ -84,9 +84,10 @@ def at_pooled_parameters(fits: Sequence[Fitted], *, nuisance: Nuisance | None = 
     if name in _LINEAR:
         return _linear_at_pooled(fits, nuisance or "pooled")
     if not callable(getattr(getattr(fits[0], "model", None), "loglike", None)) or name == "MixedLM":
+        stacked = "" if _has_groups(fits[0]) else "method='D4', or "
         raise PoolingError(
             f"the likelihood of a {type(fits[0]).__name__} cannot be evaluated at pooled "
-            "parameters: use method='D4', or 'D2' with use='likelihood'"
+            f"parameters: use {stacked}method='D2' with use='likelihood'"
         )
     pooled = np.mean([np.asarray(fit.params, dtype=float) for fit in fits], axis=0)
     scales = _scales(fits)
@@ -120,16 +121,34 @@ def stacked_log_likelihoods(
     Raises
     ------
     PoolingError
-        If a model has no log-likelihood or cannot be refitted.
+        If a model has no log-likelihood, has groups, or cannot be refitted.
     """
     each, n_params = fitted_log_likelihoods(items)
-    stacked = to_pool_item(_refit_stacked(fits) if refit is None else refit())
+    if _has_groups(fits[0]):
+        raise PoolingError(
+            "method='D4' stacks the imputations, and the groups of this model would run "
+            "through all of them: use method='D1', or method='D2' with use='likelihood'"
+        )
+    try:
+        stacked = to_pool_item(_refit_stacked(fits) if refit is None else refit())
+    except PoolingError:
+        raise
+    except ValueError as error:
+        raise PoolingError(
+            f"the model cannot be fitted to the stacked imputations ({error}): take weights and "
+            "the like from the columns of the frame, or use another method than 'D4'"
+        ) from error
     llf = stacked.log_likelihood
     if llf is None or stacked.problem is not None:
         raise PoolingError(
             f"the fit to the stacked imputations {stacked.problem or 'has no log-likelihood'}"
         )
     return StackedLikelihoods(each, llf / len(fits), n_params)
+
+
+def _has_groups(fit: Fitted) -> bool:
+    """Whether the rows of a model are not independent: of a mixed model, for example."""
+    return getattr(getattr(fit, "model", None), "groups", None) is not None
 
 
 def _linear_at_pooled(fits: Sequence[Fitted], nuisance: Nuisance) -> FloatArray:

@@ -135,3 +135,43 @@ def test_models_that_cannot_be_refitted_are_told_what_to_do(frames):
 
     with pytest.raises(PoolingError, match=r"cannot be refitted .* frames=..., model=...\)"):
         cox(["x", "z"]).compare(cox(["x"]), "D4")
+
+
+def test_models_of_other_data_are_not_compared(frames):
+    full = Analyses([smf.ols("time ~ x + z", f).fit() for f in frames])
+    for method in ("D1", "D2", "D3", "D4"):
+        other = Analyses([smf.ols("count ~ z", f).fit() for f in frames])
+        with pytest.raises(PoolingError, match="different outcomes"):
+            full.compare(other, method)
+        fewer = Analyses([smf.ols("time ~ z", f[5:]).fit() for f in frames])
+        with pytest.raises(PoolingError, match=r"different rows \(\d+ and \d+\)"):
+            full.compare(fewer, method)
+
+
+def test_groups_are_not_stacked(frames):
+    group = np.arange(len(frames[0])) % 8
+    effects = np.random.default_rng(0).normal(size=8)[group]
+
+    def mixed(terms):
+        tables = [f.assign(g=group, y=f["z"] + effects + f["count"]) for f in frames]
+        fits = [smf.mixedlm(f"y ~ {terms}", table, groups="g") for table in tables]
+        return Analyses([fit.fit(reml=False) for fit in fits])
+
+    with pytest.raises(PoolingError, match="groups of this model would run through all"):
+        mixed("x + z").compare(mixed("z"), "D4")
+    with pytest.raises(PoolingError, match="use method='D2' with use='likelihood'"):
+        mixed("x + z").compare(mixed("z"), "D3")
+    assert mixed("x + z").compare(mixed("z"), "D2", use="likelihood").p_value < 1
+
+
+def test_a_vector_that_is_not_of_the_stacked_rows_is_told(frames):
+    def weighted(terms):
+        weights = np.ones(len(frames[0]))
+        return Analyses(
+            [smf.wls(f"time ~ {terms}", f, weights=weights).fit() for f in frames],
+            frames=lambda i: frames[i - 1],
+            model=lambda f: smf.wls(f"time ~ {terms}", f, weights=weights).fit(),
+        )
+
+    with pytest.raises(PoolingError, match="weights and the like from the columns"):
+        weighted("x + z").compare(weighted("z"), "D4")
