@@ -268,7 +268,7 @@ class Drawer:
         exact = model.knows_posterior
         shift, n_samples = uniform[..., :dim], 1 if exact else effort.n_samples
         found = propose(model, rows, shift, n_samples=n_samples, posterior=posterior)
-        drawn = self._resample(model, block, group, found, uniform[..., dim:])
+        drawn = self._resample(model, rows, block, group, found, uniform[..., dim:])
         if exact:  # any one sample is a draw, and the weights of more would be alike
             drawn.ess[:] = effort.n_samples
             drawn.tail[:] = -np.inf
@@ -277,6 +277,7 @@ class Drawer:
     def _resample(
         self,
         model: PatternSetMixtureVAE,
+        rows: Rows,
         block: Block,
         group: range,
         found: Particles,
@@ -291,9 +292,9 @@ class Drawer:
         at = pick[..., None, None].expand(-1, -1, 1, particles.shape[-1])
         z = particles.gather(2, at)[:, :, 0]
         sets = found.picked_sets(pick, n_sets)
-        drawn = draw_cells(model, z, sets, uniform[..., 1:])
+        drawn = draw_cells(model, rows, z, sets, uniform[..., 1:])
         if self.hidden is not None:
-            again = draw_cells(model, z, sets, uniform[..., 1:], observed=True)
+            again = draw_cells(model, rows, z, sets, uniform[..., 1:], observed=True)
             seen = torch.from_numpy(self.hidden[block.padded()][:, list(self.layout.columns)])
             drawn = torch.where(seen.to(drawn.device), again, drawn)
         shares = found.set_shares(weights, n_sets)
@@ -408,13 +409,21 @@ def _chunks(rows: npt.NDArray[np.intp], size: int) -> list[npt.NDArray[np.intp]]
 
 
 def draw_cells(
-    model: PatternSetMixtureVAE, z: Tensor, sets: Tensor, uniform: Tensor, *, observed: bool = False
+    model: PatternSetMixtureVAE,
+    rows: Rows,
+    z: Tensor,
+    sets: Tensor,
+    uniform: Tensor,
+    *,
+    observed: bool = False,
 ) -> Tensor:
     """Draw every feature given latents.
 
     Parameters
     ----------
     model : PatternSetMixtureVAE
+    rows : Rows
+        As the model sees them.
     z : Tensor, shape (members, rows, latent)
     sets : Tensor of int, shape (members, rows)
     uniform : Tensor, shape (members, rows, features)
@@ -437,7 +446,7 @@ def draw_cells(
     ):
         part, u = own[..., block.outputs], uniform[..., block.features]
         if isinstance(model.missingness, SelfMasking):
-            parts.append(model.missingness.tilt(i, part, sets, u, observed=observed))
+            parts.append(model.missingness.tilt(i, rows, part, sets, u, observed=observed))
         else:
             parts.append(likelihood.draw(part, u))
     return torch.cat(parts, -1) if parts else own

@@ -21,7 +21,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from psmimpute.inference.mask_regressions import MaskRegressions
 from psmimpute.inference.trainer import Trained, Trainer
 from psmimpute.likelihoods.gaussian import (
     LOG_SCALE_RANGE,
@@ -38,11 +39,7 @@ from psmimpute.likelihoods.gaussian import (
     GaussianLikelihood,
 )
 from psmimpute.model.decoder import DEVIATION_PRECISION, LOADING_PRECISION
-from psmimpute.model.missingness import (
-    COVARIATE_PRECISION,
-    INTERCEPT_PRECISION,
-    SharedParameter,
-)
+from psmimpute.model.missingness import SharedParameter
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 from psmimpute.model.small_cholesky import Factor, factor
@@ -56,7 +53,6 @@ _LEAST_CHANGE = 1e-3
 # Prior precision of an intercept: holds one that no row of a resample informs.
 _FREE_PRECISION = 1e-6
 _LOG_2PI = math.log(2 * math.pi)
-_MOST_NEWTON_STEPS, _SMALLEST_NEWTON_STEP = 50, 1e-4
 _BLOCK_FLOATS = 2**22
 
 
@@ -446,7 +442,16 @@ class LinearEM:
         mask = self.model.missingness
         if not isinstance(mask, SharedParameter):
             return torch.zeros_like(self.n_rows)
-        return _MaskFit(mask, self.trainer.store.all(), self.trainer.counts).run() / self.n_rows
+        regressions = MaskRegressions(
+            self.trainer.store.all(),
+            self.trainer.counts,
+            mask.get_buffer("gappy"),
+            mask.get_buffer("complete_inputs"),
+        )
+        found = regressions.fit(torch.cat([mask.intercept, mask.covariates], 1))
+        mask.intercept.copy_(found.coefficients[:, :1])
+        mask.covariates.copy_(found.coefficients[:, 1:])
+        return found.loss.sum(1) / self.n_rows
 
 
 def _likelihood(model: PatternSetMixtureVAE) -> GaussianLikelihood:
@@ -501,99 +506,3 @@ def _reparametrise(b: Tensor, centre: Tensor, root: Tensor) -> Tensor:
     """Coefficients of a standard z where they were those of ``centre + root @ z``."""
     slope = b[:, :, 1:]
     return torch.cat([b[:, :, :1] + slope @ centre, slope @ root], 2)
-
-
-class _Logistic(NamedTuple):
-    """Where Newton's method is: coefficients, losses with their priors, and the next steps."""
-
-    coefficients: Tensor  # (members, 1 + covariates, gaps)
-    loss: Tensor  # (members, gaps); without the priors
-    penalised: Tensor  # (members, gaps)
-    step: Tensor  # like the coefficients
-
-
-class _MaskFit:
-    """Fits the logistic regressions of :class:`SharedParameter`, each gap's apart.
-
-    Parameters
-    ----------
-    mask : SharedParameter
-        With one set and without z.
-    rows : Rows
-        The same for all members.
-    counts : ndarray, shape (members, rows)
-        Weights.
-    """
-
-    def __init__(self, mask: SharedParameter, rows: Rows, counts: npt.NDArray[np.uint16]) -> None:
-        self.mask, self.counts = mask, counts
-        self.cells, self.inputs = rows.cells[0], rows.inputs[0]
-        self.gappy = mask.get_buffer("gappy")
-        self.covariates = mask.get_buffer("complete_inputs")
-        precision = torch.full((1 + len(self.covariates),), COVARIATE_PRECISION)
-        precision[0] = INTERCEPT_PRECISION
-        self.precision = precision.double().to(self.cells.device)
-
-    @torch.no_grad()
-    def run(self) -> Tensor:
-        """Fit; return the sums of the losses, shape (members,)."""
-        mask = self.mask
-        best = self._look(torch.cat([mask.intercept, mask.covariates], 1).double())
-        step = best.step
-        for _ in range(_MOST_NEWTON_STEPS):
-            if float(step.abs().max()) < _SMALLEST_NEWTON_STEP:
-                break
-            tried = self._look(best.coefficients + step)
-            # Where a whole step goes too far, half of it is tried next.
-            better = tried.penalised <= best.penalised
-            best = _Logistic(
-                torch.where(better[:, None], tried.coefficients, best.coefficients),
-                torch.where(better, tried.loss, best.loss),
-                torch.where(better, tried.penalised, best.penalised),
-                torch.where(better[:, None], tried.step, best.step),
-            )
-            step = torch.where(better[:, None], best.step, step / 2)
-        mask.intercept.copy_(best.coefficients[:, :1])
-        mask.covariates.copy_(best.coefficients[:, 1:])
-        return best.loss.sum(1)
-
-    def _blocks(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Design, and weighted numbers of cells that were observed, missing, and neither."""
-        n_rows, n_members = len(self.cells), len(self.counts)
-        size = len(self.precision)
-        most = max(1, _BLOCK_FLOATS // (n_members * len(self.gappy) + size**2))
-        alone = None
-        for begin in range(0, n_rows, most):
-            part = slice(begin, begin + most)
-            cells = self.cells[part, self.gappy]
-            counts = torch.from_numpy(self.counts[:, part].astype(np.float64)).to(cells.device)
-            each = [(cells == state).double() for state in (1.0, 0.0, 0.5)]
-            if size == 1:  # all rows are alike
-                sums = torch.stack([(counts @ state)[:, None] for state in each])
-                alone = sums if alone is None else alone + sums
-                continue
-            x = F.pad(self.inputs[part][:, self.covariates].double(), (1, 0), value=1.0)
-            observed, missing, neither = (counts[..., None] * state for state in each)
-            yield x, observed, missing, neither
-        if alone is not None:
-            yield alone.new_ones(1, 1), *alone
-
-    def _look(self, b: Tensor) -> _Logistic:
-        """Losses at some coefficients, and Newton's steps from there."""
-        gradient = -self.precision[:, None] * b
-        n_members, size, n_gaps = b.shape
-        curvature = self.precision.diag().expand(n_members, n_gaps, -1, -1).clone()
-        loss = b.new_zeros(n_members, n_gaps)
-        for x, observed, missing, neither in self._blocks():
-            logit = x @ b
-            share = logit.sigmoid()
-            trials = observed + missing
-            gradient = gradient + x.T @ (observed - trials * share)
-            products = (x[:, :, None] * x[:, None]).flatten(1)
-            information = (trials * share * (1 - share)).transpose(1, 2) @ products
-            curvature += information.reshape(n_members, n_gaps, size, size)
-            cost = trials * F.softplus(logit) - observed * logit + neither * math.log(2)
-            loss = loss + cost.sum(1)
-        step = torch.linalg.solve(curvature, gradient.transpose(1, 2)).transpose(1, 2)
-        penalised = loss + 0.5 * (self.precision[:, None] * b * b).sum(1)
-        return _Logistic(b, loss, penalised, step)

@@ -17,7 +17,7 @@ from psmimpute.likelihoods.gaussian import GaussianLikelihood
 from psmimpute.model.by_set import set_weights
 from psmimpute.model.missingness import SelfMasking
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
-from psmimpute.model.rows import RowStore
+from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, row_uniforms
 
 _MOST_FLOATS = 2_000_000  # of the largest tensor of a pass; more no longer fit the cache
@@ -190,7 +190,7 @@ class MeanEstimator:
                 fade = (top - new_top).exp()
                 total, sums = total * fade, sums * fade[..., None]
             weight = (found.log_w - new_top[:, None, None]).exp()
-            values = self._expect(found)
+            values = self._expect(rows, found)
             part = torch.einsum("eskb,eskbv->ebv", weight, values)
             total = weight.sum((1, 2)) if total is None else total + weight.sum((1, 2))
             sums = part if sums is None else sums + part
@@ -199,7 +199,7 @@ class MeanEstimator:
         assert total is not None
         return np.asarray((sums / total[..., None]).mean(0).cpu().double().numpy())
 
-    def _expect(self, found: Particles) -> Tensor:
+    def _expect(self, rows: Rows, found: Particles) -> Tensor:
         """Expect every feature given its linear predictors, features side by side."""
         parts = []
         model, eta = self.model, found.eta_mis
@@ -215,11 +215,16 @@ class MeanEstimator:
                 mean = self.raw[i]
                 low, high = self.limits[:, block.features]
                 own = own.clamp(low, high)
-                parts.append(tilt.tilted_mean(i, own, mean.plain, shares) if tilt else mean(own))
+                parts.append(
+                    tilt.tilted_mean(i, rows, own, mean.plain, shares) if tilt else mean(own)
+                )
                 continue
             assert isinstance(likelihood, DiscreteLikelihood)
-            levels = tilt.tilted_levels(i, own, shares) if tilt else likelihood.level_log_probs(own)
-            parts.append(levels.exp().flatten(-2))
+            if tilt:
+                log_p = tilt.tilted_levels(i, rows, own, shares)
+            else:
+                log_p = likelihood.level_log_probs(own)
+            parts.append(log_p.exp().flatten(-2))
         return torch.cat(parts, -1) if parts else eta
 
     def _sort(self, found: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]) -> Expectations:

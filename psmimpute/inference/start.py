@@ -16,13 +16,14 @@ from psmimpute.inference.factors import (
     find_moments,
     principal_factors,
 )
+from psmimpute.inference.mask_regressions import MaskRegressions
 from psmimpute.likelihoods.count import CountLikelihood
 from psmimpute.likelihoods.gaussian import GaussianLikelihood
 from psmimpute.likelihoods.ordinal import OrdinalLikelihood
 from psmimpute.model.layout import FeatureLayout
-from psmimpute.model.missingness import SharedParameter
+from psmimpute.model.missingness import SelfMasking, SharedParameter
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
-from psmimpute.model.rows import RowStore
+from psmimpute.model.rows import Rows, RowStore
 from psmimpute.table.kinds import Family
 
 _MOST_ROWS = 20_000
@@ -99,6 +100,23 @@ class Start:
             rate = gaps.mean(0).clip(0.01, 0.99)
             intercept = torch.from_numpy(np.log(rate / (1 - rate))).float()
             model.missingness.intercept[:] = intercept
+        if isinstance(model.missingness, SelfMasking):
+            _start_at_random(model.missingness, rows, spec.gappy)
+
+
+def _start_at_random(mask: SelfMasking, rows: Rows, gappy: tuple[int, ...]) -> None:
+    """Start where gaps depend on the columns without gaps alone: no effect but by evidence."""
+    columns = torch.tensor(gappy, device=rows.cells.device)
+    known = mask.get_buffer("complete_inputs")
+    regressions = MaskRegressions(
+        rows, np.ones((1, rows.cells.shape[1]), np.uint16), columns, known
+    )
+    start = torch.zeros(1, 1 + len(known), len(gappy), device=columns.device)
+    found = regressions.fit(start).coefficients[0].float()
+    of_feature = mask.get_buffer("columns")
+    for place, column in enumerate(gappy):
+        mask.intercept[..., of_feature == column] = found[0, place]
+        mask.covariates[..., of_feature == column] = found[1:, place, None]
 
 
 def _write(

@@ -50,6 +50,10 @@ _MOST_SMOOTHED_DIM = 12
 _LARGEST_FULL_DIM = 32
 _N_MEMBER_LINEAR_STEPS = 120
 _N_LINEAR_SAMPLES = 2
+# Self-masking shows in the shape of what was seen alone. Training follows so weak a signal with
+# more samples and more steps, and the more so where seen columns may explain the gaps as well:
+# samples, and steps as a multiple of what other models take.
+_SELECTION_EFFORT, _SELECTION_EFFORT_BESIDE_COVARIATES = (4, 2), (8, 4)
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ class CommonFit:
         n_rows = store.n_rows
         self.many = n_rows >= MANY_ROWS
         self.folds = fold_rows(n_rows, n_folds=1 if self.many else _N_FOLDS, seed=self.seed)
-        self.plans = plan_training(n_rows, spec.latent_dim, fit)
+        plans = plan_training(n_rows, spec.latent_dim, fit)
+        self.plans = replace(plans, linear=_with_selection_effort(plans.linear, spec, fit))
 
     def choose(self, *, sets: int | None) -> Structure:
         """Choose the structure.
@@ -343,7 +348,27 @@ def _member_plan(spec: ModelSpec, n_rows: int, fit: FitConfig) -> Plan:
     if spec.hidden_dim > 0:
         return plan
     n_steps = min(plan.n_steps, _N_MEMBER_LINEAR_STEPS)
-    return replace(plan, n_steps=n_steps, n_samples=_N_LINEAR_SAMPLES)
+    plan = replace(plan, n_steps=n_steps, n_samples=_N_LINEAR_SAMPLES)
+    return _with_selection_effort(plan, spec, fit)
+
+
+def _with_selection_effort(plan: Plan, spec: ModelSpec, fit: FitConfig) -> Plan:
+    """Return the plan of a model without networks, with what self-masking takes more."""
+    if spec.missingness != "selection":
+        return plan
+    beside = spec.explains_gaps and spec.complete_inputs
+    n_samples, more = _SELECTION_EFFORT_BESIDE_COVARIATES if beside else _SELECTION_EFFORT
+    n_steps = more * plan.n_steps
+    if fit.max_steps != "auto":
+        n_steps = min(n_steps, fit.max_steps)
+    return replace(
+        plan,
+        n_steps=n_steps,
+        n_samples=n_samples,
+        every=more * plan.every,
+        rate=1.0,
+        same_noise=True,
+    )
 
 
 def _largest_tensor(spec: ModelSpec, plan: Plan, n_rows: int) -> int:

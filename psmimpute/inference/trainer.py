@@ -20,7 +20,7 @@ from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, stream_seed
 
 _NETWORKS = ("decoder.trunk", "decoder.head", "encoder.")
-_SELECTION = ("missingness.effect", "missingness.intercept")
+_SELECTION = ("missingness.effect", "missingness.intercept", "missingness.covariates")
 # The slopes of self-masking are the slowest parameters to learn.
 _SELECTION_BOOST = 3.0
 _PATIENCE = 6
@@ -50,6 +50,9 @@ class Plan:
     stop_early : bool
         Whether the held-out rows decide which step is kept. Members that start from a fit
         which has seen those rows cannot be judged by them: they take all steps.
+    same_noise : bool
+        Whether all steps that see the whole table draw z by the same noise: the bound is then
+        one function of the parameters, down which a weak signal is followed.
     """
 
     n_steps: int
@@ -57,6 +60,7 @@ class Plan:
     every: int
     rate: float = 1.0
     stop_early: bool = True
+    same_noise: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ class Trainer:
         self._order = [np.random.Generator(np.random.Philox(s)) for s in seeds]
         self._queue = [np.empty(0, np.int32)] * self.n_members
         self.flat = FlatParameters(model)
+        self._noise_of_all: Tensor | None = None
         self._base: Base | None = None
         self._base_age = 0
         n_samples = 1 if model.knows_posterior else _N_JUDGE_SAMPLES
@@ -180,12 +185,17 @@ class Trainer:
 
     def _eps(self, n_rows: int) -> Tensor:
         """Antithetic noise, shape (members, samples, 1, rows, latent)."""
+        if self._noise_of_all is not None:
+            return self._noise_of_all
         half = -(-self.plan.n_samples // 2)
         shape = (half, 1, n_rows, self.model.spec.latent_dim)
         eps = torch.empty(self.n_members, *shape, device=self.device)
         for i, generator in enumerate(self._noise):
             torch.randn(shape, generator=generator, out=eps[i])
-        return torch.cat([eps, -eps], 1)[:, : self.plan.n_samples]
+        eps = torch.cat([eps, -eps], 1)[:, : self.plan.n_samples]
+        if self.plan.same_noise and self.whole:
+            self._noise_of_all = eps
+        return eps
 
     def _step(self, optimiser: FlatAdamW, schedule: float) -> Tensor:
         """One step; returns the mean negative bound of its rows, shape (members,)."""

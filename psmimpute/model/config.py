@@ -40,6 +40,13 @@ class ModelConfig:
         Whether x_mis has deviations of its own from the decoder of x_obs. Under
         ``missingness="selection"`` they are always tied: nothing in the data tells a shift of
         x_mis from self-masking.
+    mask_covariates : bool or "auto", default "auto"
+        Whether the missingness of a cell may depend on the columns without gaps besides what
+        its class names. ``"auto"`` is True under ``"shared"`` and False under ``"selection"``,
+        the self-masking of the paper. There True makes it the selection model of econometrics:
+        what such a column explains is no longer laid to the value itself, and little is left to
+        tell how strongly the value decides. Intervals are wider, and hold where gaps hang on
+        seen columns too.
     mask_latent : bool, default False
         Under ``missingness="shared"``, whether the missingness of a cell may depend on z as
         well as on the pattern set and on the columns without gaps. Off, because it biases
@@ -73,6 +80,7 @@ class ModelConfig:
     objective: Literal["iwae", "elbo"] = "iwae"
     evidence: Literal["normalised", "paper"] = "normalised"
     decoders: Literal["tied", "separate"] = "separate"
+    mask_covariates: bool | Literal["auto"] = "auto"
     mask_latent: bool = False
     encoder: Literal["exact", "network"] = "exact"
     smoothing: bool | Literal["auto"] = "auto"

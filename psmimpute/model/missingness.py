@@ -155,10 +155,12 @@ class SharedParameter(MissingnessModel):
 class SelfMasking(MissingnessModel):
     r"""PSMVAE(a): missingness of a cell depends on the set and on the cell's own value.
 
-    .. math:: \mathrm{logit}\, P(m_j = 1 \mid x_j, r) = a_{jr} + b_{jr} x_j
+    .. math:: \mathrm{logit}\, P(m_j = 1 \mid x, r) = a_{jr} + b_{jr} x_j + e_j' x_F
 
-    For a missing cell x_j is integrated out: over the levels of a discrete feature exactly,
-    over a continuous one by Gauss-Legendre quadrature on the probability scale. A
+    x_F are the fully observed columns, where ``ModelConfig(mask_covariates=True)`` lets them in:
+    without them, whatever they tell of the gaps is laid to the value itself. For a missing cell
+    x_j is integrated out: over the levels of a discrete feature exactly, over a continuous one
+    by Gauss-Legendre quadrature on the probability scale. A
     categorical feature has one b for each level; that of a semicontinuous column is whether
     it is zero. Likewise for the value of an observed cell that is hidden from the model.
 
@@ -172,6 +174,8 @@ class SelfMasking(MissingnessModel):
         Those of the blocks of `layout`.
     gappy : tuple of int
         Columns with gaps.
+    complete_inputs : tuple of int, default ()
+        Network inputs that belong to columns without gaps.
     fixed : tuple of (int, tuple of float), optional
         Effects b that are given instead of learned: by output, one value or one for each set.
     """
@@ -184,6 +188,7 @@ class SelfMasking(MissingnessModel):
         layout: FeatureLayout,
         likelihoods: LikelihoodBlocks,
         gappy: tuple[int, ...],
+        complete_inputs: tuple[int, ...] = (),
         fixed: tuple[tuple[int, tuple[float, ...]], ...] = (),
     ) -> None:
         super().__init__()
@@ -193,12 +198,16 @@ class SelfMasking(MissingnessModel):
         self.register_buffer("carries", carries, persistent=False)
         self.intercept = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_features))
         self.effect = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_outputs))
+        n_covariates = len(complete_inputs)
+        self.covariates = nn.Parameter(torch.zeros(n_members, n_covariates, layout.n_features))
         given = torch.full((n_sets, layout.n_outputs), torch.nan)
         for output, effects in fixed:
             given[:, output] = torch.tensor(effects)
         self.register_buffer("given", given, persistent=False)
         columns = torch.tensor(layout.columns, dtype=torch.long)
         self.register_buffer("columns", columns, persistent=False)
+        known = torch.tensor(complete_inputs, dtype=torch.long)
+        self.register_buffer("complete_inputs", known, persistent=False)
         nodes, weights = torch.from_numpy(_gauss_legendre()).float()
         self.register_buffer("nodes", nodes, persistent=False)
         self.register_buffer("log_weights", weights.log(), persistent=False)
@@ -207,6 +216,16 @@ class SelfMasking(MissingnessModel):
         """Effects b, learned or given, shape (members, sets, outputs)."""
         given = self.get_buffer("given")
         return torch.where(given.isnan(), self.effect, given)
+
+    def _explained(self, rows: Rows, features: slice) -> Tensor:
+        """Log odds by the columns without gaps, shape (members, rows, features)."""
+        known = rows.inputs[..., self.get_buffer("complete_inputs")]
+        return torch.matmul(known, self.covariates[..., features])
+
+    def _base(self, rows: Rows, features: slice, set_shares: Tensor | None) -> Tensor:
+        """Log odds at a value of zero, shape (members, samples or 1, sets, rows, features)."""
+        explained = self._explained(rows, features)[:, None, None]
+        return by_set(self.intercept[..., features], set_shares) + explained
 
     def log_prob(
         self,
@@ -223,7 +242,7 @@ class SelfMasking(MissingnessModel):
             carries = self.get_buffer("carries")[block.features]
             if not bool(carries.any()):
                 continue
-            intercept = by_set(self.intercept[..., block.features], set_shares)
+            intercept = self._base(rows, block.features, set_shares)
             own = eta[..., block.outputs]
             sign = signs[:, None, None, :, block.features]
             if not isinstance(likelihood, DiscreteLikelihood):
@@ -266,7 +285,14 @@ class SelfMasking(MissingnessModel):
         return effect[..., None] * score
 
     def tilt(
-        self, index: int, eta: Tensor, sets: Tensor, uniform: Tensor, *, observed: bool = False
+        self,
+        index: int,
+        rows: Rows,
+        eta: Tensor,
+        sets: Tensor,
+        uniform: Tensor,
+        *,
+        observed: bool = False,
     ) -> Tensor:
         """Draw from p(x | eta) P(missing | x, r) for the features of one block.
 
@@ -274,6 +300,7 @@ class SelfMasking(MissingnessModel):
         ----------
         index : int
             Which block.
+        rows : Rows
         eta : Tensor, shape (members, rows, outputs of the block)
         sets : Tensor, shape (members, rows)
             The set drawn for each row.
@@ -291,6 +318,7 @@ class SelfMasking(MissingnessModel):
         sign = 1.0 if observed else -1.0
         intercept = self.intercept[..., block.features]
         intercept = intercept.gather(1, pick.expand(-1, -1, intercept.shape[-1]))
+        intercept = intercept + self._explained(rows, block.features)
         if not isinstance(likelihood, DiscreteLikelihood):
             slope = self.effects()[..., block.outputs]
             slope = slope.gather(1, pick.expand(-1, -1, slope.shape[-1]))
@@ -308,13 +336,16 @@ class SelfMasking(MissingnessModel):
         present = torch.isfinite(log_p).sum(-1) - 1
         return torch.minimum(code, present).to(eta.dtype)
 
-    def tilted_levels(self, index: int, eta: Tensor, set_shares: Tensor | None = None) -> Tensor:
+    def tilted_levels(
+        self, index: int, rows: Rows, eta: Tensor, set_shares: Tensor | None = None
+    ) -> Tensor:
         """Log probabilities of the levels given that the cell is missing.
 
         Parameters
         ----------
         index : int
             Which block; a discrete one.
+        rows : Rows
         eta : Tensor, shape (members, samples, sets, rows, outputs of the block)
         set_shares : Tensor, shape (members, samples, rows, sets), optional
             The set of each latent, where their axis of sets is 1.
@@ -325,7 +356,7 @@ class SelfMasking(MissingnessModel):
         """
         block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
         assert isinstance(likelihood, DiscreteLikelihood)
-        intercept = by_set(self.intercept[..., block.features], set_shares)
+        intercept = self._base(rows, block.features, set_shares)
         logits = intercept[..., None] + self._level_effects(block.outputs, likelihood, set_shares)
         carries = self.get_buffer("carries")[block.features]
         log_p = likelihood.level_log_probs(eta) + F.logsigmoid(-logits) * carries[:, None]
@@ -334,6 +365,7 @@ class SelfMasking(MissingnessModel):
     def tilted_mean(
         self,
         index: int,
+        rows: Rows,
         eta: Tensor,
         raw: Callable[[Tensor], Tensor],
         set_shares: Tensor | None = None,
@@ -344,6 +376,7 @@ class SelfMasking(MissingnessModel):
         ----------
         index : int
             Which block; a continuous one.
+        rows : Rows
         eta : Tensor, shape (members, samples, sets, rows, outputs of the block)
         raw : callable
             From latent values, of the shape of `eta`, to what is averaged.
@@ -355,7 +388,7 @@ class SelfMasking(MissingnessModel):
         Tensor, shape (members, samples, sets, rows, features)
         """
         block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
-        intercept = by_set(self.intercept[..., block.features], set_shares)
+        intercept = self._base(rows, block.features, set_shares)
         carries = self.get_buffer("carries")[block.features] > 0
         slope = by_set(self.effects()[..., block.outputs], set_shares)
         total, mean = torch.zeros_like(eta), torch.zeros_like(eta)
@@ -392,6 +425,7 @@ class SelfMasking(MissingnessModel):
         return 0.5 * (
             INTERCEPT_PRECISION * (self.intercept**2).sum((1, 2))
             + _SLOPE_PRECISION * (self.effect**2).sum((1, 2))
+            + COVARIATE_PRECISION * (self.covariates**2).sum((1, 2))
         )
 
 

@@ -102,6 +102,12 @@ class ModelSpec:
         return max(1, self.layout.n_outputs - redundant)
 
     @property
+    def explains_gaps(self) -> bool:
+        """Whether the missingness of a cell may depend on the columns without gaps."""
+        given = self.config.mask_covariates
+        return self.missingness == "shared" if given == "auto" else given
+
+    @property
     def complete_inputs(self) -> tuple[int, ...]:
         """Network inputs of the columns without gaps."""
         kept: list[int] = []
@@ -169,6 +175,7 @@ class PatternSetMixtureVAE(nn.Module):
         spec = self.spec
         if spec.missingness == "ignorable" or not spec.gappy:
             return Ignorable()
+        complete = spec.complete_inputs if spec.explains_gaps else ()
         if spec.missingness == "selection":
             return SelfMasking(
                 self.n_members,
@@ -176,6 +183,7 @@ class PatternSetMixtureVAE(nn.Module):
                 layout=spec.layout,
                 likelihoods=self.likelihoods,
                 gappy=spec.gappy,
+                complete_inputs=complete,
                 fixed=spec.selection_effects,
             )
         return SharedParameter(
@@ -183,7 +191,7 @@ class PatternSetMixtureVAE(nn.Module):
             spec.n_sets,
             latent_dim=spec.latent_dim,
             gappy=spec.gappy,
-            complete_inputs=spec.complete_inputs,
+            complete_inputs=complete,
             latent=spec.config.mask_latent,
         )
 

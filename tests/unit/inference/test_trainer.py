@@ -254,6 +254,36 @@ def test_every_plan_takes_at_least_one_step_and_one_look(max_steps, n_rows):
 
 
 @pytest.mark.parametrize(
+    ("covariates", "n_samples", "more"), [("auto", 4, 2), (False, 4, 2), (True, 8, 4)]
+)
+def test_self_masking_is_learned_with_more_steps_that_draw_alike(
+    linear_gaussian, covariates, n_samples, more
+):
+    exact = linear_gaussian(n_rows=40, n_sets=1, n_members=2, n_columns=3)
+    config = ModelConfig(hidden_dim=0, mask_covariates=covariates)
+    common = {}
+    for missingness in ("selection", "shared"):
+        spec = replace(exact.model().spec, missingness=missingness, gappy=(0, 1), config=config)
+        fit = CommonFit(spec, exact.store(), fit=FitConfig(), seed=1, on_step=None)
+        common[missingness] = fit.plans.linear
+    selection, shared = common["selection"], common["shared"]
+    assert (selection.n_samples, selection.n_steps) == (n_samples, more * shared.n_steps)
+    assert selection.same_noise
+    assert not shared.same_noise
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_steps_draw_by_the_same_noise_only_if_they_are_told_to(linear_gaussian, same):
+    exact = linear_gaussian(n_rows=20, n_sets=1, n_members=2)
+    plan = Plan(2, 4, every=1, same_noise=same)
+    resamples = resample_rows(20, members=range(2), seed=3, resample=True)
+    trainer = Trainer(exact.model(), exact.store(), resamples, fit=FitConfig(), plan=plan, seed=9)
+    first, second = trainer._eps(20), trainer._eps(20)
+    assert torch.equal(first, second) is same
+    assert torch.equal(first[:, 2:], -first[:, :2])
+
+
+@pytest.mark.parametrize(
     ("option", "message"),
     [
         ({"max_steps": 0}, "max_steps must be at least 1, got 0"),

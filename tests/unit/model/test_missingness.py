@@ -71,7 +71,7 @@ def _values(n_rows, rng):
 class Masked:
     """A self-masking model of two members and two sets on every family, and its rows."""
 
-    def __init__(self, gappy, *, nodes=None):
+    def __init__(self, gappy, *, nodes=None, known=()):
         rng = np.random.default_rng(17)
         self.layout = lay_out(FEATURES, n_columns=N_COLUMNS)
         self.likelihoods = LikelihoodBlocks(
@@ -79,7 +79,12 @@ class Masked:
             for block in self.layout.blocks
         )
         self.model = SelfMasking(
-            2, 2, layout=self.layout, likelihoods=self.likelihoods, gappy=gappy
+            2,
+            2,
+            layout=self.layout,
+            likelihoods=self.likelihoods,
+            gappy=gappy,
+            complete_inputs=known,
         )
         with torch.no_grad():
             for p in self.model.parameters():
@@ -270,7 +275,8 @@ def _tilted(masked, feature, e, r, *, observed=False):
     shape = (2, N_DRAWS, block.n_features)
     uniform = torch.rand(shape, generator=torch.Generator().manual_seed(99))
     sets = torch.full((2, N_DRAWS), r)
-    drawn = masked.model.tilt(index, eta, sets, uniform, observed=observed)[e, :, j].numpy()
+    rows = masked.rows._replace(inputs=masked.rows.inputs[:, :1].expand(-1, N_DRAWS, -1))
+    drawn = masked.model.tilt(index, rows, eta, sets, uniform, observed=observed)[e, :, j].numpy()
     return drawn, masked.eta[e, 0, r, 0, masked.outputs(feature)].double().numpy()
 
 
@@ -323,6 +329,36 @@ def test_what_does_not_self_mask_is_drawn_as_it_is():
         eta = masked.eta[:, 0, 1, :1, block.outputs].expand(-1, N_DRAWS, -1)
         plain = masked.likelihoods[index].draw(eta, uniform)[1, :, j]
         assert_allclose(drawn, plain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("row", [0, 7])
+@torch.no_grad()
+def test_a_column_without_gaps_shifts_the_log_odds_of_its_row(row):
+    """What is computed with covariates is, row by row, that of shifted intercepts without."""
+    known = [0, 3, 8]
+    masked, plain = Masked(range(6), known=known), Masked(range(6))
+    explained = masked.rows.inputs[0, row, known] @ masked.model.covariates
+    assert explained.abs().max() > 0.1
+    plain.model.effect.copy_(masked.model.effect)
+    plain.model.intercept.copy_(masked.model.intercept + explained[:, None])
+    pairs = zip(*(_computed(part.model, masked) for part in (masked, plain)), strict=True)
+    for found, shifted in pairs:
+        torch.testing.assert_close(found[:, row], shifted[:, row])
+
+
+def _computed(model, masked):
+    """Everything that a self-masking model computes of rows, which are the second axis."""
+    rows, eta = masked.rows, masked.eta
+    yield model.log_prob(rows, eta, eta)[:, 0].movedim(2, 1)
+    for index, block in enumerate(masked.layout.blocks):
+        own = eta[..., block.outputs]
+        uniform, sets = torch.full((2, 20, block.n_features), 0.3), torch.ones(2, 20)
+        yield model.tilt(index, rows, own[:, 0, 1], sets, uniform)
+        if block.family in (Family.GAUSSIAN, Family.COUNT):
+            found = model.tilted_mean(index, rows, own, torch.exp)
+        else:
+            found = model.tilted_levels(index, rows, own)
+        yield found[:, 0].movedim(2, 1)
 
 
 @torch.no_grad()

@@ -174,7 +174,9 @@ def test_the_importance_estimate_is_the_integral_over_z(table, missingness, n_se
 
 
 @pytest.mark.parametrize("missingness", MISSINGNESS)
-@pytest.mark.parametrize("config", [{}, {"decoders": "tied"}, {"mask_latent": True}])
+@pytest.mark.parametrize(
+    "config", [{}, {"decoders": "tied"}, {"mask_latent": True}, {"mask_covariates": True}]
+)
 def test_every_gradient_is_finite_and_every_parameter_learns(table, missingness, config):
     model = _model(missingness, **config)
     model.reset([torch.Generator().manual_seed(e) for e in range(2)])
@@ -249,6 +251,7 @@ def test_networks_start_without_effect(table):
         ({"hidden_dim": -1}, r"hidden_dim must be 'auto' or at least 0.*got -1"),
         ({"n_layers": 0}, r"n_layers at least 1.*0"),
         ({"latent_dim": 2.0}, r"latent_dim must be 'auto' or a whole number, got 2.0"),
+        ({"mask_covariates": "yes"}, r"mask_covariates must be .auto. or True or False, got .yes."),
         ({"n_layers": True}, r"n_layers must be a whole number, got True"),
         ({"mask_latent": 1}, r"mask_latent must be True or False, got 1"),
         ({"smoothing": "yes"}, r"smoothing must be 'auto' or True or False, got 'yes'"),
