@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from pyarrow.dataset import Dataset
 
+from psmimpute.agreement import redraw_contradictions
 from psmimpute.assembly import RowDraws, RowImputer, Unseen, encode_rows
 from psmimpute.cautions import warn_of_imputations
 from psmimpute.exceptions import (
@@ -108,7 +109,8 @@ class PSMImputer:
         filled and observed cells stay.
     applicable_if : mapping of column to str or callable, optional
         Skip patterns: a condition, such as ``"sex == 'female'"``, under which the column
-        applies. Gaps where it does not hold are left out of the model and stay gaps.
+        applies. Gaps where it does not hold are left out of the model and stay gaps; where the
+        column was observed, what the condition rests on is imputed so that it holds.
     selection_effect : mapping of column to effect, optional
         Under ``missingness="selection"``, effects b of a value on the log odds of its being
         observed that are given instead of learned, for sensitivity analysis: per standard
@@ -635,6 +637,9 @@ class PSMImputer:
                 warn(_NO_GAPS, NoMissingDataWarning)
             with Progress(self.progress).stage("drawing imputations") as on_rows:
                 found = rows.impute(table, keys, m, chosen=chosen, on_rows=on_rows)
+                redraw_contradictions(
+                    rows, data, table, keys, found, derived=self.derived or {}, chosen=chosen
+                )
             imp = self._assemble(data, found, m=m, seed=rows.seed)
             imp.info = replace(
                 imp.info,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from psmimpute.agreement import redraw_contradictions
 from psmimpute.assembly import RowImputer, Unseen
 from psmimpute.declared import Declared, added_at, as_column, imputed_cells, storage_type
 from psmimpute.exceptions import StorageError
@@ -198,6 +199,7 @@ class UnitWorker:
         table = self.rows.encode(df)
         keys = row_keys(df, self.job.row_key, first=first)
         found = self.rows.impute(table, keys, self.job.m)
+        redraw_contradictions(self.rows, df, table, keys, found, derived=self.declared.derived)
         if not self.declared:
             missing = {self._names[j]: found.missing[:, j] for j in found.values}
             values = {self._names[j]: cells for j, cells in found.values.items()}

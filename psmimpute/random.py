@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     SETS = 5
     MEAN = 6
     SAMPLE = 7
+    REDRAW = 8
 
 
 def philox(counter: npt.NDArray[np.uint64], key: tuple[int, int]) -> npt.NDArray[np.uint64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -105,7 +105,7 @@ class Source:
             bags = None
         n_members = fitted.model.n_members
         n_draws = -(-n_draws // n_members) * n_members
-        part = _take(table, rows)
+        part = table.take(rows)
         store = store_rows(part.hide(cells[rows]), fitted.spec.layout, device=fitted.device)
         store_hidden = cells[rows]
         first = -(-_FIRST_CHECK // n_members) * n_members
@@ -258,18 +258,6 @@ class Source:
                 new = decode_column(column, drawn.features[:, imputer.schema_.feature_slices[j]])
                 values[position][k - 1, changed] = new[gaps][changed]
         return values
-
-
-def _take(table: EncodedTable, rows: npt.NDArray[np.intp]) -> EncodedTable:
-    return replace(
-        table,
-        values=table.values[rows],
-        lower=table.lower[rows],
-        upper=table.upper[rows],
-        observed=table.observed[rows],
-        observed_cells=table.observed_cells[rows],
-        applicable=None if table.applicable is None else table.applicable[rows],
-    )
 
 
 def _numbers(

@@ -126,7 +126,7 @@ class ReferenceDrawer:
         features = np.zeros(completed.values.shape)
         if rows.size:
             model = self.fitted.model.subset([imputation % self.fitted.model.n_members])
-            part = _rows_of(completed, rows, observed)
+            part = replace(completed.take(rows), observed_cells=observed[rows])
             other = self._in_reference(part)
             if method == "jump":
                 other = self._moved(model, part, other, rows)
@@ -211,19 +211,6 @@ class ReferenceDrawer:
             missing = table.missing_cells[:, feature.column]
             features[missing, i] = found.features[i][0]
         return features
-
-
-def _rows_of(table: EncodedTable, rows: npt.NDArray[np.intp], observed: BoolArray) -> EncodedTable:
-    """Take some rows, with the cells marked as observed that really were."""
-    return replace(
-        table,
-        values=table.values[rows],
-        lower=table.lower[rows],
-        upper=table.upper[rows],
-        observed=table.observed[rows],
-        observed_cells=observed[rows],
-        applicable=None if table.applicable is None else table.applicable[rows],
-    )
 
 
 def _same(x: FloatArray) -> FloatArray:

@@ -81,6 +81,28 @@ class EncodedTable:
         """Number of rows."""
         return len(self.values)
 
+    def take(self, rows: npt.NDArray[np.intp]) -> EncodedTable:
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Their positions.
+
+        Returns
+        -------
+        EncodedTable
+        """
+        return replace(
+            self,
+            values=self.values[rows],
+            lower=self.lower[rows],
+            upper=self.upper[rows],
+            observed=self.observed[rows],
+            observed_cells=self.observed_cells[rows],
+            applicable=None if self.applicable is None else self.applicable[rows],
+        )
+
     def hide(self, cells: BoolArray) -> EncodedTable:
         """Return the table with some values hidden.
 

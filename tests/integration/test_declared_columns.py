@@ -10,7 +10,7 @@ from pandas.testing import assert_frame_equal
 
 import psmimpute as psm
 from psmimpute import PSMImputer, impute
-from psmimpute.exceptions import ConfigError, DerivedMismatchWarning
+from psmimpute.exceptions import ConfigError, DerivedMismatchWarning, NotApplicableWarning
 
 DECLARED = {
     "derived": {"bmi": "wgt / hgt**2", "heavy": "bmi > 25"},
@@ -188,3 +188,57 @@ def test_everything_can_be_synthesised(table, fast):
 def test_overimputation_plot_tells_how_many_ranges_hold(table, chosen, fast):
     over = impute(table.drop(columns="bmi"), where=chosen, **fast)
     assert over.plot.overimpute("wgt").get_title().endswith("33 % expected")
+
+
+def test_an_observed_cell_decides_whether_its_condition_holds(table, imp):
+    known = table["births"].notna() & table["sex"].isna()
+    assert known.sum() > 5
+    for completed in imp:
+        assert (completed.loc[known, "sex"] == "f").all()
+        assert (completed.loc[table["sex"].isna() & ~known, "sex"] == "m").any()
+
+
+def test_a_row_drawn_again_depends_on_its_key_alone(table, fast):
+    imputer = PSMImputer(**DECLARED, **fast).fit(table)
+    data = table.assign(key=np.arange(len(table)))
+    whole = imputer.impute(data, row_key="key")
+    some = data.index[table["births"].notna() & table["sex"].isna()][::2]
+    alone = imputer.impute(data.loc[some], row_key="key")
+    more = imputer.impute(data, whole.m + 2, row_key="key")
+    for k in range(1, whole.m + 1):
+        assert_frame_equal(alone.complete(k), whole.complete(k).loc[some])
+        assert_frame_equal(more.complete(k), whole.complete(k))
+
+
+def test_rows_are_drawn_from_the_model_given_that_the_condition_holds(fast):
+    """Accepted draws, and no others: those of rows that disagreed come from later rounds."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=300)
+    df = pd.DataFrame({"x": x, "y": 0.5 * x + rng.normal(size=300), "z": 1.0 * (x > 0)})
+    df.loc[df["x"] <= 0, "z"] = np.nan
+    df.loc[rng.random(300) < 0.4, "x"] = np.nan
+    df["z"] = df["z"] + rng.normal(size=300)
+    known = df["x"].isna() & df["z"].notna()
+    free = impute(df, **fast)
+    held = impute(df, applicable_if={"z": lambda d: d["x"] > 0}, **fast)
+    below = above = 0
+    for k in range(1, held.m + 1):
+        drawn = held.complete(k).loc[known, "x"]
+        assert (drawn > 0).all()
+        assert held.complete(k)["z"].isna().any()
+        below += (free.complete(k).loc[known, "x"] <= 0).sum()
+        above += drawn.nunique()
+    assert below > 0
+    assert above == held.m * known.sum()
+
+
+def test_a_condition_that_no_draw_meets_is_told(fast):
+    rng = np.random.default_rng(3)
+    df = pd.DataFrame({"x": rng.normal(size=60), "y": rng.normal(size=60)})
+    df.loc[::3, "x"] = np.nan
+    df["z"] = np.where(df["x"].isna(), 1.5, np.nan) + rng.normal(size=60)
+    df.loc[1, "z"] = 0.0
+    df.loc[1, "x"] = 9.5
+    with pytest.warns(NotApplicableWarning, match="50 draws of each, and none agreed"):
+        imp = impute(df, applicable_if={"z": "x > 9"}, **fast)
+    assert imp.complete(1)["x"].notna().all()
