@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api.types import infer_dtype
 
-from psmimpute.exceptions import CorruptFileError
+from psmimpute.exceptions import CorruptFileError, SchemaError
 from psmimpute.imputed.derived import DerivedColumns
 from psmimpute.imputed.info import ImputationInfo
 from psmimpute.imputed.multiply_imputed import MultiplyImputed
 from psmimpute.imputed.pattern_set import PatternSets
+from psmimpute.imputed.stored_dtypes import restore_cells, restore_dtypes
 from psmimpute.storage.files import Folder, storage_errors
 from psmimpute.storage.manifest import Manifest
 from psmimpute.storage.writing import CELLS, DATA, ROW, ROWS, imputation_folder
@@ -107,7 +108,13 @@ class StoredImputed(MultiplyImputed):
             dtype = frame[name].dtype if name in frame else None
             if isinstance(dtype, np.dtype) and dtype.kind in "iub":
                 frame[name] = frame[name].astype("object" if dtype.kind == "b" else "float64")
-        return frame
+        return self._with_dtypes(frame)
+
+    def _with_dtypes(self, frame: pd.DataFrame) -> pd.DataFrame:
+        try:
+            return restore_dtypes(frame, self._manifest.dtypes)
+        except (ValueError, LookupError, TypeError, AttributeError, SchemaError) as error:
+            raise CorruptFileError(f"{self._folder}: dtypes do not fit: {error!r}") from None
 
     def _added(self, frame: pd.DataFrame) -> set[str]:
         """Columns that were computed, and had no dtype of their own before."""
@@ -136,8 +143,7 @@ class StoredImputed(MultiplyImputed):
     def _data(self) -> pd.DataFrame:  # type: ignore[override]
         if self._manifest.layout == "long":
             return self._frame_on_disk(0)
-        frame: pd.DataFrame = _one_dictionary(self._read(DATA)).to_pandas()
-        return frame
+        return self._with_dtypes(_one_dictionary(self._read(DATA)).to_pandas())
 
     @cached_property
     def _where(self) -> npt.NDArray[np.bool_]:  # type: ignore[override]
@@ -192,7 +198,8 @@ class StoredImputed(MultiplyImputed):
     def _cell_values(self, position: int) -> npt.NDArray[Any]:
         _, table = self._cells(position)
         columns = [table.column(str(k)).to_pandas() for k in range(1, self.m + 1)]
-        return np.stack([_plain(column) for column in columns])
+        cells = np.stack([_plain(column) for column in columns])
+        return restore_cells(cells, self._manifest.dtypes.get(str(position)))
 
     def _frame(self, k: int, *, pattern_set: bool = False) -> pd.DataFrame:
         on_disk = k > 0 and self._manifest.layout == "long" and "_values" not in self.__dict__
@@ -224,7 +231,8 @@ def _plain(column: pd.Series) -> npt.NDArray[Any]:
         column = column.astype("object" if dtype.kind == "b" else "Float64")
         return column.to_numpy(dtype=object if dtype.kind == "b" else np.float64, na_value=np.nan)
     if isinstance(dtype, pd.CategoricalDtype):
-        return np.asarray(column.astype(dtype.categories.dtype))
+        with_gaps = column.isna().any() and dtype.categories.dtype.kind in "iub"
+        return np.asarray(column.astype(object if with_gaps else dtype.categories.dtype))
     kind = getattr(dtype, "numpy_dtype", np.dtype(object))
     return column.to_numpy(dtype=kind if kind.kind in "biuf" else object)
 

@@ -38,6 +38,8 @@ class Manifest:
         What was asked for, by which a job is known again.
     added : list of int
         Positions of the columns that were computed, and are not in the source.
+    dtypes : dict of str to dict
+        By position, dtypes of pandas that Parquet does not bring back.
     """
 
     layout: str
@@ -49,6 +51,7 @@ class Manifest:
     imputed: list[int]
     request: dict[str, Any] = field(default_factory=dict)
     added: list[int] = field(default_factory=list)
+    dtypes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: Folder) -> None:
         """Write the manifest: from then on the data set is complete."""
@@ -92,6 +95,7 @@ class Manifest:
         kinds = {
             "layout": str, "m": int, "member_of": list, "schema": dict, "info": dict,
             "parts": list, "imputed": list, "request": dict, "added": list,
+            "dtypes": dict,
         }  # fmt: skip
         for name, kind in kinds.items():
             if type(getattr(self, name)) is not kind:
