@@ -369,7 +369,8 @@ class MultiplyImputed(ImputedTable):
         scale : {"column", "link"}, default "column"
             ``"link"`` shifts the logarithm of positive, count and semicontinuous columns.
         seed : int, default 0
-            For levels, which change by chance.
+            For levels, which change by chance, and whole numbers, rounded up or down by chance:
+            their mean moves by the shift.
 
         Returns
         -------

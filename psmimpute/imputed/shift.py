@@ -55,8 +55,9 @@ def shift_imputed(
         ``"link"`` shifts the logarithm of positive, count and semicontinuous columns, so that
         ``log(2)`` doubles their imputed values.
     seed : int, default 0
-        For levels, which change by chance. The same seed makes results move steadily with the
-        shift.
+        For levels, which change by chance, and for whole numbers, which stay whole: what a shift
+        leaves between two of them is rounded up or down by chance, so that the mean moves by it.
+        The same seed makes results move steadily with the shift.
 
     Returns
     -------
@@ -151,7 +152,7 @@ def _shifted(
         return _shifted_levels(column, column.levels, cells, delta, rng)
     if column.kind in TIMES:
         return _shifted_times(column, cells, delta)
-    return _shifted_numbers(column, cells, _number(column, delta), scale)
+    return _shifted_numbers(column, cells, _number(column, delta), scale, rng)
 
 
 def _number(column: ColumnSchema, delta: Shift) -> float:
@@ -164,12 +165,15 @@ def _number(column: ColumnSchema, delta: Shift) -> float:
     return float(delta)
 
 
-def _shifted_numbers(column: ColumnSchema, cells: Cells, delta: float, scale: Scale) -> Cells:
+def _shifted_numbers(
+    column: ColumnSchema, cells: Cells, delta: float, scale: Scale, rng: np.random.Generator
+) -> Cells:
     values = cells.astype(np.float64)
     multiplied = scale == "link" and column.kind in LOG_LINK
     shifted = values * np.exp(delta) if multiplied else values + delta
     if column.is_integer or column.kind is ColumnKind.COUNT:
-        shifted = np.rint(shifted)
+        # Up or down by chance: the mean moves by the shift, however small it is.
+        shifted = np.floor(shifted + rng.random(shifted.shape))
     if column.kind is ColumnKind.SEMICONTINUOUS:
         shifted[values == 0] = 0.0
         moved = values != 0

@@ -94,6 +94,25 @@ def test_counts_stay_whole_and_not_negative(imp, frame):
     assert doubled.complete(1)["visits"].dtype == "Int64"
 
 
+def test_whole_numbers_move_by_the_shift_on_average(rng):
+    frame = pd.DataFrame({"n": rng.poisson(30, 4000).astype(float)})
+    frame.loc[:1999, "n"] = np.nan
+    imp = MultiplyImputed(
+        data=frame,
+        schema=infer_schema(frame),
+        where=frame.isna().to_numpy(),
+        values={0: rng.poisson(30, (2, 2000)).astype(float)},
+        member_of=[0, 1],
+    )
+    before = imp.values[0]
+    for delta in (0.0, 0.3, -0.3, 2.0):
+        moved = imp.delta({"n": delta}).values[0] - before
+        assert set(np.unique(moved)) <= {np.floor(delta), np.ceil(delta)}
+        error = np.sqrt(abs(delta) % 1 * (1 - abs(delta) % 1) / moved.size)
+        assert abs(moved.mean() - delta) <= Z * error
+    assert (imp.delta({"n": 0.3}).values[0] <= imp.delta({"n": 0.6}).values[0]).all()
+
+
 def test_zeros_of_amounts_stay_zero(rng):
     spent = np.where(rng.random(300) < 0.5, 0.0, rng.lognormal(size=300))
     frame = pd.DataFrame({"spent": np.where(rng.random(300) < 0.2, np.nan, spent)})
