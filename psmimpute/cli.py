@@ -109,19 +109,21 @@ def demo(
 
 
 @app.command()
-def patterns(source: Source, as_json: Json = False) -> None:
-    """Show what each column is taken to be, and the missing-data patterns."""
+def patterns(source: Source, exclude: Exclude = None, as_json: Json = False) -> None:
+    """Show the missing-data patterns, and what each column is taken to be."""
     with _one_line_each():
         from psmimpute.table.infer import infer_schema
         from psmimpute.table.patterns import missing_pattern
 
         frame = _read(source)
-        schema, table = infer_schema(frame), missing_pattern(frame)
+        table = missing_pattern(frame)
+        if not as_json:
+            typer.echo(f"{table.to_string()}\n")
+        schema = infer_schema(frame, exclude=exclude or ())
         if as_json:
             _say_json({"schema": schema.to_dict(), "patterns": _records(table)})
         else:
             typer.echo(schema)
-            typer.echo(f"\n{table.to_string()}")
 
 
 @app.command()
@@ -196,6 +198,11 @@ def impute(
             n_cells: int | None = int(imp.where.sum().sum())
         else:
             _check_folder_name(target)
+            if source.suffix.lower() == ".csv":
+                raise ConfigError(
+                    f"{source}: a folder is imputed from Parquet; for CSV, name a TARGET that ends "
+                    "in .csv or .parquet"
+                )
             _refuse_for_folder(model, exclude=exclude, max_steps=max_steps)
             from psmimpute.streaming import impute_parquet
 
@@ -240,6 +247,8 @@ def _impute_frame(
 
     if model is not None:
         return PSMImputer.load(model).impute(frame, m, seed=seed, row_key=row_key)
+    if row_key is not None and row_key not in frame:
+        raise ConfigError(f"--row-key {row_key}: no such column; there are {[*frame.columns]}")
     kept_out = [*(exclude or []), *([] if row_key is None else [row_key])]
     imputer = PSMImputer(
         m, seed=seed, missingness=missingness.value, exclude=kept_out, fit=_training(max_steps)
@@ -305,13 +314,30 @@ def _check_format(path: Path) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise StorageError(f"cannot read {path}: No such file or directory")
     if not path.is_dir():
         _check_format(path)
     try:
-        return pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        return _read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise StorageError(f"cannot read {path}: {reason}") from error
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV file: codes such as 00019 stay text, and ISO dates become times."""
+    frame, text = pd.read_csv(path), pd.read_csv(path, dtype=str)
+    for name in frame:
+        cells = text[name].dropna()
+        if frame[name].dtype.kind in "iuf":
+            if cells.str.match(r"[+-]?0\d").any():
+                frame[name] = text[name]
+        elif len(cells) and cells.str.fullmatch(r"\d{4}-\d{2}-\d{2}").all():
+            times = pd.to_datetime(text[name], format="%Y-%m-%d", errors="coerce")
+            if times.notna().sum() == len(cells):
+                frame[name] = times
+    return frame
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +63,7 @@ _POSSIBLE_KINDS = {
 IDENTIFIER_LEVELS, IDENTIFIER_SHARE = 50, 0.5
 # So many labels that nearly all say a number are numbers that came as text.
 NUMBERS_AS_TEXT, MOST_OTHERS = 11, 0.1
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]|$)")
 # A level rarer than this is hardly learnt. In a small table every level is, and no news.
 RARE_LEVEL, RARE_LEVEL_NEEDS = 5, 50
 
@@ -125,7 +127,7 @@ def describe_column(series: pd.Series, request: ColumnRequest) -> ColumnSchema |
     SparseColumnWarning
         If the column looks like an identifier, or has gaps and rare levels.
     NumbersAsTextWarning
-        If the column is text that says numbers.
+        If the column is text that says numbers or dates.
     """
     observed = ~is_missing(series)
     n_observed = int(observed.sum())
@@ -270,7 +272,14 @@ def _describe_levels(
             "give kind 'nominal', or 'ordinal' if they have an order"
         )
     elif column.kind is ColumnKind.NOMINAL and not asked and _is_identifier(column, len(levels)):
-        return _leave_out(column, len(levels))
+        return _leave_out(column, levels)
+    if not asked and len(levels) >= NUMBERS_AS_TEXT and _are_dates(levels):
+        warn(
+            f"column {column.name!r} is text whose {len(levels)} distinct values are dates and is "
+            f"taken for labels: make it times by pd.to_datetime(df[{column.name!r}]), or say "
+            f"kinds={{{column.name!r}: {str(column.kind)!r}}}",
+            NumbersAsTextWarning,
+        )
     _warn_of_rare_levels(column, seen)
     reason = column.reason if asked or column.kind is ColumnKind.BINARY else _how(column, levels)
     return replace(column, levels=levels, reason=reason)
@@ -285,9 +294,11 @@ def _is_identifier(column: ColumnSchema, n_levels: int) -> bool:
     return n_levels > max(IDENTIFIER_LEVELS, IDENTIFIER_SHARE * column.n_observed)
 
 
-def _leave_out(column: ColumnSchema, n_levels: int) -> LeftOut:
-    looks = f"looks like an identifier: {n_levels} distinct values in {column.n_observed} cells"
+def _leave_out(column: ColumnSchema, levels: tuple[Any, ...]) -> LeftOut:
+    looks = f"looks like an identifier: {len(levels)} distinct values in {column.n_observed} cells"
     remedy = f"kinds={{{column.name!r}: 'nominal'}} models it all the same"
+    if _are_dates(levels):
+        remedy = f"it says dates: pd.to_datetime(df[{column.name!r}]) makes them times; {remedy}"
     if column.n_missing:
         raise SchemaError(
             f"column {column.name!r} {looks}, and {column.n_missing} missing: give "
@@ -299,6 +310,10 @@ def _leave_out(column: ColumnSchema, n_levels: int) -> LeftOut:
         SparseColumnWarning,
     )
     return LeftOut(looks)
+
+
+def _are_dates(levels: tuple[Any, ...]) -> bool:
+    return all(isinstance(value, str) and _DATE.match(value) for value in levels)
 
 
 def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> None:

@@ -62,7 +62,7 @@ def infer_schema(
     SparseColumnWarning
         If a column looks like an identifier and is left out, or has gaps and rare levels.
     NumbersAsTextWarning
-        If a column is text that says numbers, and is taken for labels.
+        If a column is text that says numbers or dates, and is taken for labels.
 
     Examples
     --------
@@ -76,17 +76,31 @@ def infer_schema(
     left_out = dict.fromkeys(_checked_exclude(exclude, names), "as asked for by exclude=")
     requests = _requests(names, kinds or {}, bounds or {})
     columns: list[ColumnSchema] = []
+    problems: list[SchemaError] = []
     for position, name in enumerate(names):
         if name in left_out:
             continue
-        described = describe_column(column_at(df, position, name), requests[name])
+        try:
+            described = describe_column(column_at(df, position, name), requests[name])
+        except SchemaError as error:
+            problems.append(error)
+            continue
         if isinstance(described, LeftOut):
             left_out[name] = described.reason
         else:
             columns.append(described)
+    _raise_all(problems)
     if not columns:
         raise SchemaError("no column is left to model: exclude fewer columns")
     return TableSchema(tuple(columns), tuple(left_out), tuple(left_out.values()))
+
+
+def _raise_all(problems: list[SchemaError]) -> None:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        each = "".join(f"\n* {problem}" for problem in problems)
+        raise SchemaError(f"{len(problems)} columns cannot be used as they are:{each}")
 
 
 def schema_with_derived(

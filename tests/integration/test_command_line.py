@@ -57,6 +57,29 @@ def test_patterns(run, source):
     assert facts["patterns"]
 
 
+def test_patterns_are_shown_though_a_column_cannot_be_modelled(run, tmp_path):
+    table = psm.load_nhanes2().assign(who=None)
+    table.to_csv(tmp_path / "odd.csv", index=False)
+    done = CliRunner().invoke(app, ["patterns", str(tmp_path / "odd.csv")])
+    assert done.exit_code == 1
+    assert "n_missing" in done.stdout
+    assert "'who'" in done.stderr
+    assert "TableSchema" in run("patterns", tmp_path / "odd.csv", "--exclude", "who")
+
+
+def test_codes_and_dates_of_a_csv_file_stay_what_they_are(run, tmp_path):
+    table = psm.load_nhanes2()
+    codes = [f"{7 * i:05d}" for i in range(len(table))]
+    days = pd.date_range("2020-02-27", periods=len(table)).strftime("%Y-%m-%d").tolist()
+    table.assign(code=codes, day=[None, *days[1:]]).to_csv(tmp_path / "in.csv", index=False)
+    out = tmp_path / "out.csv"
+    run("impute", tmp_path / "in.csv", out, "--m", 2, "--max-steps", 5, "--exclude", "code")
+    found = pd.read_csv(out, dtype=str)
+    assert found["code"].tolist() == codes * 3
+    assert found["day"][found[".imp"] == "0"].iloc[1:].tolist() == days[1:]
+    assert found["day"][found[".imp"] != "0"].str.fullmatch(r"\d{4}-\d{2}-\d{2}").all()
+
+
 def test_errors_are_one_line(run, source, tmp_path):
     (tmp_path / "bad.psm").write_text("no model")
     assert "cannot read" in run("fit", tmp_path / "no.parquet", tmp_path / "m", fails=True)
@@ -65,4 +88,10 @@ def test_errors_are_one_line(run, source, tmp_path):
     )
     assert "psmimpute fit" in run("impute", source, tmp_path / "out", "--max-steps", 3, fails=True)
     assert "not there" in run("pool", tmp_path, "a ~ b", fails=True)
+    assert "No such file" in run("pool", tmp_path / "nowhere", "a ~ b", fails=True)
+    table = tmp_path / "nhanes.csv"
+    psm.load_nhanes2().to_csv(table, index=False)
+    assert "ends in .csv or .parquet" in run("impute", table, tmp_path / "out", fails=True)
+    key = ("--row-key", "nope")
+    assert "no such column" in run("impute", table, tmp_path / "a.csv", *key, fails=True)
     assert "there is no folder" in run("fit", source, tmp_path / "no" / "m", fails=True)

@@ -171,6 +171,32 @@ def test_identifiers_are_left_out(rng):
         infer_schema(df)
 
 
+def test_every_column_that_cannot_be_used_is_named_at_once():
+    df = pd.DataFrame({"x": [1.0, 2.5, None, 4.0], "odd": [1, "a", None, ()], "never": [None] * 4})
+    with pytest.raises(
+        SchemaError, match=r"2 columns cannot be used.*\n\* .*'odd'.*\n\* .*'never'"
+    ):
+        infer_schema(df)
+
+
+@pytest.mark.parametrize(("n_days", "gap"), [(20, True), (N, False), (N, True)])
+def test_dates_that_came_as_text_are_announced(rng, n_days, gap):
+    days = pd.date_range("2020-01-01", periods=n_days).strftime("%Y-%m-%d")
+    df = pd.DataFrame({"day": np.resize(days, N), "x": rng.normal(size=N)})
+    if gap:
+        df.loc[3, "day"] = None
+    if n_days == N and gap:
+        with pytest.raises(SchemaError, match=r"pd.to_datetime\(df\['day'\]\)"):
+            infer_schema(df)
+        return
+    kind = NumbersAsTextWarning if n_days < N else SparseColumnWarning
+    with pytest.warns(kind, match=r"pd.to_datetime\(df\['day'\]\)"):
+        infer_schema(df)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        infer_schema(df.assign(day=pd.to_datetime(df["day"])))
+
+
 def test_numbers_that_came_as_text_are_announced():
     numbers = [f"{i / 2}" for i in range(30)] * 2
     df = pd.DataFrame({"dose": [*numbers, "n/a"], "x": np.arange(61.0)})
