@@ -86,6 +86,8 @@ def shift_imputed(
        the use of the not-at-random fully conditional specification (NARFCS) procedure in
        practice. Statistics in Medicine 37(15), 2338-2353.
     """
+    if not isinstance(deltas, Mapping):
+        raise ImputationError(f"deltas={deltas!r}: give shifts by column, such as {{'bmi': 2}}")
     if scale not in {"column", "link"}:
         raise ImputationError(f"scale={scale!r}: give 'column' or 'link'")
     chosen = _chosen_rows(imp, pattern_set)

@@ -85,6 +85,7 @@ def to_pool_item(fit: Fitted) -> PoolItem:
     if adapter is None:
         raise PoolingError(
             f"cannot read the estimates of a {type(fit).__module__}.{type(fit).__qualname__}: "
+            "estimates of your own come as psm.PoolItem(params=Series, cov=matrix, df=...); or "
             f"{_OWN_ADAPTER}; single numbers with their variances are pooled by pool_scalar, means "
             "by pool_mean"
         )

@@ -107,6 +107,11 @@ def pool_proportion(
         _column(frame, column, i).eq(value).to_numpy(dtype=float) for i, frame in enumerate(frames)
     ]
     p = np.array([hit.mean() for hit in hits])
+    if not p.any():
+        raise PoolingError(
+            f"no row of any imputation has {column} = {value!r}: name the value that is counted, "
+            "such as value='yes'"
+        )
     n = np.array([len(hit) for hit in hits])
     return pool_stat(
         p,
@@ -331,7 +336,21 @@ def pool_independence(frames: Iterable[pd.DataFrame], x: str, y: str) -> JointTe
     return pool_chi_square(np.asarray(found, dtype=float), (rows - 1) * (columns - 1))
 
 
+def _as_numbers(column: pd.Series) -> FloatArray:
+    try:
+        return column.to_numpy(dtype=float)
+    except (TypeError, ValueError):
+        raise PoolingError(
+            f"the column {column.name!r} holds {column.dtype} values, no numbers: pool_proportion "
+            "pools the share of a level"
+        ) from None
+
+
 def _column(frame: pd.DataFrame, name: str, i: int) -> pd.Series:
+    if not isinstance(frame, pd.DataFrame):
+        raise PoolingError(
+            f"needs the completed frames, such as those of imp, got a {type(frame).__name__}"
+        )
     if name not in frame.columns:
         raise PoolingError(
             f"imputation {i + 1} has no column {name!r}, but {', '.join(map(str, frame.columns))}"
@@ -340,7 +359,7 @@ def _column(frame: pd.DataFrame, name: str, i: int) -> pd.Series:
 
 
 def _numbers(frame: pd.DataFrame, names: Sequence[str], i: int) -> FloatArray:
-    values = np.column_stack([_column(frame, name, i).to_numpy(dtype=float) for name in names])
+    values = np.column_stack([_as_numbers(_column(frame, name, i)) for name in names])
     if np.isnan(values).any():
         j = int(np.argwhere(np.isnan(values))[0, 1])
         raise PoolingError(

@@ -68,8 +68,11 @@ def pool_r_squared(
     """
     name = "rsquared_adj" if adjusted else "rsquared"
     values, counts = [], []
+    if not isinstance(fits, Iterable):
+        raise PoolingError(f"needs the fits, such as imp.fit(...), got a {type(fits).__name__}")
     for i, fit in enumerate(fits):
-        value, nobs = number_or_none(getattr(fit, name, None)), number_or_none(fit.nobs)
+        value = number_or_none(getattr(fit, name, None))
+        nobs = number_or_none(getattr(fit, "nobs", None))
         if value is None or nobs is None:
             raise PoolingError(
                 f"the fit of imputation {i + 1} has no {name}: R² needs linear models"

@@ -6,7 +6,8 @@ mean of what the analyses predict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,11 +240,24 @@ def _check_rows(predictions: Sequence[FloatArray]) -> None:
         )
 
 
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Tell what a formula misses in the rows to predict, without its traceback of strings."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "PatsyError":
+            raise
+        said = str(error).rpartition("returned by patsy is:")[2].strip().partition("\n")[0]
+        raise PoolingError(f"the rows to predict do not fit the formula: {said}") from error
+
+
 def _predictions(fit: Fitted, rows: Rows) -> Any:  # noqa: ANN401 - whatever the library predicts
     options = rows.options
     # Libraries name the first argument differently; it comes first in all of them.
     first = [options.pop("exog")] if "exog" in options else []
-    predicted = fit.predict(*first, **options)
+    with _told_plainly():
+        predicted = fit.predict(*first, **options)
     # PHReg returns a bunch.
     return getattr(predicted, "predicted_values", predicted)
 
@@ -281,7 +295,8 @@ def pool_predictions(
         raise PoolingError(
             f"a {type(fits[0]).__name__} gives no standard errors of predictions: use predict()"
         )
-    found = [fit.get_prediction(**rows.options) for fit in fits]
+    with _told_plainly():
+        found = [fit.get_prediction(**rows.options) for fit in fits]
     first = found[0]
     discrete = not hasattr(first, "predicted_mean")
     means = [np.asarray(one.predicted if discrete else one.predicted_mean) for one in found]

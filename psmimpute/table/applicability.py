@@ -104,7 +104,11 @@ class Applicability:
             )
         values = held.astype(object).where(held.notna(), False)
         if not set(map(type, values)) <= {bool, np.bool_}:
-            raise ConfigError(f"applicable_if[{name!r}] must give truth values, got {found!r}")
+            got = sorted({repr(value) for value in values[:20]})[:3]
+            raise ConfigError(
+                f"applicable_if[{name!r}] must give truth values, got such as {', '.join(got)}: "
+                "compare, as in \"sex == 'female'\""
+            )
         return values.to_numpy(dtype=bool)
 
     def never_applies(self, name: Hashable, df: pd.DataFrame) -> BoolArray:

@@ -277,7 +277,7 @@ class _Wrong:
 @pytest.mark.parametrize(
     ("fit", "message"),
     [
-        (object(), "cannot read the estimates of a builtins.object: give its class a method __psm"),
+        (object(), r"cannot read the estimates of a builtins.object: .*psm.PoolItem.*__psm"),
         (_Wrong(), "returned a dict: give its class a method"),
     ],
     ids=["unknown", "wrong"],

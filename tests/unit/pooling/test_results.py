@@ -438,3 +438,15 @@ def test_the_scale_and_the_second_summary_are_those_of_the_analyses(rng):
     assert list(table.index) == ["Intercept", "x"]
     pooled.remove_data()
     assert np.isnan(pooled.scale)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [({"x": [0.0]}, "'g' is not defined"), ({"x": [0.0], "g": ["z"]}, "expected levels")],
+)
+@pytest.mark.parametrize("how", ["predict", "get_prediction"])
+def test_rows_that_do_not_fit_the_formula_are_told_in_a_line(frames, rows, said, how):
+    pooled = pool([smf.ols(FORMULA, frame).fit() for frame in frames])
+    with pytest.raises(PoolingError, match=f"^the rows to predict do not fit.*{said}") as told:
+        getattr(pooled, how)(pd.DataFrame(rows))
+    assert "\n" not in str(told.value)

@@ -131,8 +131,20 @@ def test_proportions_are_logit_intercepts(frames):
     fits = [smf.logit("hyp ~ 1", frame).fit(disp=0) for frame in frames]
     limits = pool(fits).conf_int().to_numpy()
     assert_allclose([ours.conf_low, ours.conf_high], stats.logistic.cdf(limits.T), rtol=1e-6)
-    with pytest.raises(PoolingError, match="choose another transform"):
+    with pytest.raises(PoolingError, match=r"no row of any imputation has hyp = 7.0: name the"):
         pool_proportion(frames, "hyp", 7.0)
+    with pytest.raises(PoolingError, match="choose another transform"):
+        pool_proportion([frame.assign(hyp=1.0) for frame in frames], "hyp", 1.0)
+
+
+def test_labels_and_things_that_are_no_frames_are_refused(frames):
+    labelled = [frame.assign(hyp=np.where(frame["hyp"] == 1, "yes", "no")) for frame in frames]
+    with pytest.raises(PoolingError, match=r"'hyp' holds .* no numbers: pool_proportion pools"):
+        pool_mean(labelled, ["bmi", "hyp"])
+    with pytest.raises(PoolingError, match=r"needs the completed frames.*got a str"):
+        pool_mean(frames[0], "bmi")
+    with pytest.raises(PoolingError, match=r"needs the fits.*got a PooledResults"):
+        pool_r_squared(pool([smf.ols("chl ~ bmi", frame).fit() for frame in frames]))
 
 
 def test_correlations_follow_fisher(frames):

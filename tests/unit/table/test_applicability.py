@@ -65,7 +65,7 @@ def test_conditions_are_taken_in_order(frame):
         ({"births": 3}, r"applicable_if\['births'\]=3: give a formula"),
         ({"nope": "sex == 'f'"}, "names 'nope', which is no column"),
         ({"births": "gender == 'f'"}, "names 'gender'"),
-        ({"births": "age + 1"}, "must give truth values"),
+        ({"births": "age + 1"}, "must give truth values, got such as .*: compare, as in"),
         ({"births": lambda _: True}, "one truth value for each"),
         ({"births": lambda d: d["no"]}, r"applicable_if\['births'\] failed: KeyError"),
     ],
