@@ -862,6 +862,63 @@ class PSMImputer:
         """
         return self.fit(df).transform(df)
 
+    def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[Any]:  # noqa: ARG002
+        """Return the names of the columns that :meth:`transform` returns.
+
+        Parameters
+        ----------
+        input_features : object, optional
+            For scikit-learn; not looked at.
+
+        Returns
+        -------
+        ndarray of object
+            The columns that were fitted, and derived ones that are new.
+
+        Raises
+        ------
+        NotFittedError
+            If :meth:`fit` has not been called.
+
+        Examples
+        --------
+        >>> imputer.get_feature_names_out().tolist()
+        ['age', 'bmi', 'hyp', 'chl']
+        """
+        self._check_fitted()
+        names = [*self.feature_names_in_]
+        names += [name for name in self.derived or {} if name not in names]
+        found = np.empty(len(names), dtype=object)
+        found[:] = names
+        return found
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Accept the pandas output that :meth:`transform` has in any case, for pipelines.
+
+        Parameters
+        ----------
+        transform : {"pandas", "default"}, optional
+            As in scikit-learn.
+
+        Returns
+        -------
+        PSMImputer
+            This object.
+
+        Raises
+        ------
+        ConfigError
+            If another output is asked for.
+
+        Examples
+        --------
+        >>> imputer.set_output(transform="pandas") is imputer
+        True
+        """
+        if transform not in (None, "default", "pandas"):
+            raise ConfigError(f"transform={transform!r}: rows come back as pandas")
+        return self
+
 
 def impute(
     df: pd.DataFrame,

@@ -72,6 +72,8 @@ def _describe(value: object) -> Any:  # noqa: ANN401
     if isinstance(value, list | set | frozenset) or type(value).__name__ in ("dict_keys", "Index"):
         assert isinstance(value, Iterable)
         return {"list": [_describe(item) for item in value]}
+    if callable(value):
+        raise SchemaError("a function is no data: give a formula, such as 'weight / height**2'")
     return to_json(value.item() if isinstance(value, np.generic) else value)
 
 

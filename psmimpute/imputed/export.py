@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import infer_dtype
 
 from psmimpute.exceptions import ImputationError
 from psmimpute.imputed.imputed_table import ImputedTable
@@ -233,7 +234,7 @@ def _portable_column(column: pd.Series, booleans: tuple[Any, Any]) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         # Stata's labels and R's levels are texts.
         return column.cat.rename_categories(str)
-    if pd.api.types.is_bool_dtype(column.dtype):
+    if pd.api.types.is_bool_dtype(column.dtype) or infer_dtype(column) == "boolean":
         return column.astype(object).map({False: booleans[0], True: booleans[1]}).infer_objects()
     if pd.api.types.is_timedelta64_dtype(column.dtype):
         return pd.to_timedelta(column).dt.total_seconds()

@@ -79,6 +79,17 @@ def test_an_unknown_parameter_is_refused_by_name():
         PSMImputer().set_params(imputations=3)
 
 
+def test_a_pipeline_of_scikit_learn_knows_its_columns(table):
+    imputer = PSMImputer(2, derived={"both": "x + y"}, **FAST)
+    assert imputer.set_output(transform="pandas") is imputer
+    with pytest.raises(NotFittedError):
+        imputer.get_feature_names_out()
+    filled = imputer.fit_transform(table)
+    assert imputer.get_feature_names_out().tolist() == [*filled.columns] == [*table, "both"]
+    with pytest.raises(ConfigError, match="transform='polars': rows come back as pandas"):
+        imputer.set_output(transform="polars")
+
+
 def test_scikit_learn_can_clone_it():
     base = pytest.importorskip("sklearn.base")
     imputer = PSMImputer(3, seed=5, kinds={"x": "count"})

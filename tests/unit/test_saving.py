@@ -128,6 +128,9 @@ def test_what_cannot_be_saved_says_so(table, fitted, tmp_path):
     odd = PSMImputer.from_bytes(fitted.to_bytes()).set_params(kinds={"x": table})
     with pytest.raises(NotStorableError, match="option kinds cannot be stored"):
         odd.save(tmp_path / "model.psm")
+    odd.set_params(kinds=None, derived={"z": lambda d: d["x"]})
+    with pytest.raises(NotStorableError, match=r"option derived .* give a formula"):
+        odd.save(tmp_path / "model.psm")
     assert not list(tmp_path.iterdir())
 
 

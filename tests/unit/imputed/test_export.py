@@ -110,6 +110,7 @@ def test_empty_texts_are_refused(frame, fill_gaps, tmp_path):
         pd.Series(pd.date_range("2020", periods=6, tz="Asia/Tokyo")),
         pd.Series([1, 2, 3, 4, 5, 6], dtype="int64[pyarrow]"),
         pd.Series([1, 2, 1, 2, 1, 2], dtype="category"),
+        pd.Series([True, False, True, True, False, True], dtype=object),
     ],
     ids=lambda column: str(column.dtype),
 )
