@@ -88,6 +88,11 @@ _ = ax.set(xlabel="mean of log income, with 95 % interval")
 # traces would be taken for selection. Its result is a claim under the assumption on the
 # distribution, and has no more right than that.
 #
+# It also takes the value for the only reason of the gaps. Did a column that is seen in every row
+# bear on them as well, its part would be laid to the value:
+# ``model=psm.ModelConfig(mask_covariates=True)`` lets such columns explain what they can. The
+# shape of the distribution has then still less to go by, and intervals say so by their width.
+#
 # The same data, another truth
 # ----------------------------
 # Instead of being learned, the effect of a value on the log odds of being seen, per standard
