@@ -314,10 +314,10 @@ def _check_format(path: Path) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    if path.is_file() or (path.suffix and not path.is_dir()):
+        _check_format(path)
     if not path.exists():
         raise StorageError(f"cannot read {path}: No such file or directory")
-    if not path.is_dir():
-        _check_format(path)
     try:
         return _read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:

@@ -51,8 +51,9 @@ def test_patterns_tells_kinds_and_counts(run, tmp_path):
     load_nhanes2().to_csv(tmp_path / "nhanes2.csv", index=False)
     result = run("patterns", "nhanes2.csv")
     assert result.exit_code == 0
-    assert "continuous" in result.stdout
-    assert result.stdout.rstrip().endswith("27")
+    patterns, schema = result.stdout.split("\n\n", 1)
+    assert patterns.endswith("27")
+    assert "continuous" in schema
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
