@@ -15,7 +15,6 @@ from torch import Tensor
 from psmimpute.imputed.pattern_set import align_sets
 from psmimpute.inference.blocks import BLOCK_ROWS, Block, block_rows, run_blocks
 from psmimpute.inference.importance import (
-    Particles,
     effective_sample_size,
     n_sets_at_once,
     net_dim,
@@ -23,6 +22,7 @@ from psmimpute.inference.importance import (
     propose,
 )
 from psmimpute.model.missingness import SelfMasking
+from psmimpute.model.particles import Particles
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, row_uniforms

@@ -9,62 +9,21 @@ the samples of one row are even and those of two rows independent.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from psmimpute.model.by_set import set_weights
 from psmimpute.model.encoders import Posterior
 from psmimpute.model.net import sobol_net
+from psmimpute.model.particles import Particles
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows
 
 _OPEN = 1e-6
-# Share of the sets that are drawn from p(r), and the least share that has a logarithm.
-_FROM_PRIOR, _SMALLEST_SHARE = 0.1, 1e-30
 # Relative differences of weights that single-precision log densities cannot tell from none.
 _ROUNDING = 1e-4
-
-
-class Particles(NamedTuple):
-    """Weighted samples of the latents of each row.
-
-    Attributes
-    ----------
-    z : Tensor, shape (members, samples, sets or 1, rows, latent)
-    log_w : Tensor, shape (members, samples, sets or 1, rows)
-        log of p(x_obs, observed | z, r) p(z | r) p(r) / q(z | r, .), not normalised; also over
-        q(r | .) where each sample has a set of its own.
-    eta_mis : Tensor, shape (members, samples, sets or 1, rows, outputs)
-        Linear predictors of x_mis.
-    sets : Tensor of int, shape (members, samples, 1, rows), or None
-        The set of each sample; None where samples have an axis of sets.
-    """
-
-    z: Tensor
-    log_w: Tensor
-    eta_mis: Tensor
-    sets: Tensor | None = None
-
-    def normalised(self) -> Tensor:
-        """Weights that sum to one over samples and sets, shape (members, rows, samples * sets)."""
-        return self.log_w.permute(0, 3, 1, 2).flatten(2).softmax(-1)
-
-    def set_shares(self, weights: Tensor, n_sets: int) -> Tensor:
-        """Posterior probabilities of the sets, shape (members, rows, sets), from the weights."""
-        if self.sets is None:
-            return weights.reshape(*weights.shape[:2], -1, n_sets).sum(2)
-        own = self.sets[:, :, 0].transpose(1, 2)
-        return torch.stack([(weights * (own == k)).sum(-1) for k in range(n_sets)], -1)
-
-    def picked_sets(self, pick: Tensor, n_sets: int) -> Tensor:
-        """Look up the sets of the samples at `pick`, places among the weights (members, rows)."""
-        if self.sets is None:
-            return pick % n_sets
-        return self.sets[:, :, 0].transpose(1, 2).gather(-1, pick[..., None])[..., 0]
 
 
 def net_dim(model: PatternSetMixtureVAE) -> int:
@@ -108,35 +67,9 @@ def propose(
     posterior = posterior or model.proposal(rows)
     net = sobol_net(skip + n_samples, shift.shape[-1])[skip:].to(shift.device)
     uniform = (net[None, :, None] + shift[:, None]).frac()
-    dim = model.spec.latent_dim
-    eps = torch.special.ndtri(uniform[..., -dim:].clamp(_OPEN, 1 - _OPEN))[:, :, None]
-    z, log_q = posterior.sample(eps)
-    log_ratio = model.prior.log_p_sets() + model.prior.log_p_latent(z) - log_q
-    sets = shares = None
-    if model.samples_sets:
-        sets, log_share = _sample_sets(model, posterior, uniform[..., 0])
-        log_ratio = (log_ratio - log_share).gather(2, sets)
-        z = z.gather(2, sets[..., None].expand(-1, -1, -1, -1, dim))
-        shares = set_weights(sets, model.spec.n_sets)
-    decoded = model.decode(z, shares)
-    log_w = model.log_prob_rows(rows, z, decoded, shares) + log_ratio
-    return Particles(z, log_w, decoded[1], sets)
-
-
-def _sample_sets(
-    model: PatternSetMixtureVAE, posterior: Posterior, uniform: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Draw a set for each sample by `uniform`, shape (members, samples, rows).
-
-    Sets are drawn from q(r | .), and some from p(r), which bounds the weights. Returns them,
-    shape (members, samples, 1, rows), and the log probabilities that they are drawn by, shape
-    (members, 1, sets, rows).
-    """
-    share = (1 - _FROM_PRIOR) * posterior.log_q_sets.exp()
-    share = share + _FROM_PRIOR * model.prior.log_p_sets().exp()
-    passed = (uniform[:, :, None] > share.cumsum(2)).sum(2, keepdim=True)
-    sets = passed.clamp_max(model.spec.n_sets - 1)
-    return sets, share.clamp_min(_SMALLEST_SHARE).log()
+    of_z = uniform[..., -model.spec.latent_dim :].clamp(_OPEN, 1 - _OPEN)
+    eps = torch.special.ndtri(of_z)[:, :, None]
+    return model.particles(rows, posterior, eps, uniform[..., 0] if model.samples_sets else None)
 
 
 def effective_sample_size(weights: Tensor) -> Tensor:

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from psmimpute.inference.importance import Particles, n_sets_at_once, net_dim, propose
+from psmimpute.inference.importance import n_sets_at_once, net_dim, propose
 from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood
 from psmimpute.likelihoods.count import CountLikelihood
 from psmimpute.likelihoods.gaussian import GaussianLikelihood
 from psmimpute.model.by_set import set_weights
 from psmimpute.model.missingness import SelfMasking
+from psmimpute.model.particles import Particles
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, row_uniforms

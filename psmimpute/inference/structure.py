@@ -26,7 +26,7 @@ from psmimpute.inference.groups import (
 from psmimpute.inference.members import Resamples, fold_rows
 from psmimpute.inference.start import Start
 from psmimpute.inference.threads import one_thread
-from psmimpute.inference.trainer import Plan, Trained, Trainer
+from psmimpute.inference.trainer import Plan, Trained, Trainer, samples_of_step
 from psmimpute.model.encoders import SMOOTHED_DIM
 from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
@@ -149,7 +149,15 @@ class CommonFit:
         best = self._try_networks(self._try_latents(best)) if exact else self._try_sets(best)
         most = self._candidates[-1] if sets is None else 0
         reason = _explain(best, most=most, comparisons=self._comparisons)
+        if exact and self.many and best.spec.hidden_dim > 0:
+            best = self._train_on(best)
+            reason += f"; trained on to {best.loss:.3f}"
         return Structure(best.spec, reason, best.trained.model, tuple(self._comparisons))
+
+    def _train_on(self, best: _Candidate) -> _Candidate:
+        """Train what was chosen up to as long again: many rows tell more than choosing takes."""
+        plan = self.plans.deep
+        return self._fit(best.spec, best, replace(plan, rate=0.5, least=plan.n_steps // 2))
 
     def _try_networks(self, linear: _Candidate) -> _Candidate:
         """Add networks, then sets.
@@ -322,7 +330,8 @@ def member_groups(
 ) -> list[range]:
     """Split members into the groups that are trained beside each other on this machine."""
     plan = _member_plan(structure.spec, store.n_rows, fit)
-    size = _largest_tensor(structure.spec, plan, fit.rows_at_once(store.n_rows))
+    n_samples = samples_of_step(structure.start, plan, fit)
+    size = _largest_tensor(structure.start, n_samples, fit.rows_at_once(store.n_rows))
     return local_groups(n_members, size, store.packed.device)
 
 
@@ -371,10 +380,12 @@ def _with_selection_effort(plan: Plan, spec: ModelSpec, fit: FitConfig) -> Plan:
     )
 
 
-def _largest_tensor(spec: ModelSpec, plan: Plan, n_rows: int) -> int:
-    """Numbers in the largest tensor of a member's step on `n_rows` rows."""
+def _largest_tensor(model: PatternSetMixtureVAE, n_samples: int, n_rows: int) -> int:
+    """Numbers in the largest tensor of a member's step of so many samples and rows."""
+    spec = model.spec
+    n_sets = 1 if model.learns_from_sampled_sets else spec.n_sets
     width = max(spec.hidden_dim, spec.layout.n_outputs, spec.latent_dim)
-    return plan.n_samples * spec.n_sets * n_rows * width
+    return n_samples * n_sets * n_rows * width
 
 
 @torch.no_grad()

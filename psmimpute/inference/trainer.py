@@ -29,6 +29,8 @@ _N_WARM_UP = 10
 _AVERAGING, _LEAST_TIMES_STEPS = 0.05, 2.0
 _N_JUDGE_SAMPLES = 8
 _UNUSABLE = 1e30
+# Samples that are in one pattern set each, for one that is in all of them, four or more.
+_TIMES_SAMPLES_OF_ONE_SET = 2
 # Steps for which a closed-form posterior that follows a bent decoder serves.
 _LASTS = 4
 
@@ -53,6 +55,9 @@ class Plan:
     same_noise : bool
         Whether all steps that see the whole table draw z by the same noise: the bound is then
         one function of the parameters, down which a weak signal is followed.
+    least : int
+        Steps that are taken in any case. Where training goes on from a trained model the loss
+        rises as the rates do, and falls below its start only when they fall again.
     """
 
     n_steps: int
@@ -61,6 +66,7 @@ class Plan:
     rate: float = 1.0
     stop_early: bool = True
     same_noise: bool = False
+    least: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,24 @@ class Trained:
     bad_gradients: int
     best_step: npt.NDArray[np.int64]
     settled: npt.NDArray[np.bool_]
+
+
+def samples_of_step(model: PatternSetMixtureVAE, plan: Plan, fit: FitConfig) -> int:
+    """Return the importance samples of a step: more where each is in one set instead of in all.
+
+    Parameters
+    ----------
+    model : PatternSetMixtureVAE
+    plan : Plan
+    fit : FitConfig
+        What the user asked for is not changed.
+
+    Returns
+    -------
+    int
+    """
+    more = model.learns_from_sampled_sets and fit.n_samples == "auto"
+    return plan.n_samples * (_TIMES_SAMPLES_OF_ONE_SET if more else 1)
 
 
 class Trainer:
@@ -129,6 +153,7 @@ class Trainer:
         self.model, self.store, self.fit, self.plan = model, store, fit, plan
         self.device = store.packed.device
         self.n_members, self.n_rows = resamples.counts.shape
+        self.n_samples = samples_of_step(model, plan, fit)
         self.batch_rows = fit.rows_of_step(self.n_rows)
         self.whole = fit.rows_at_once(self.n_rows) == self.n_rows
         self.averaging = _AVERAGING
@@ -187,20 +212,36 @@ class Trainer:
         """Antithetic noise, shape (members, samples, 1, rows, latent)."""
         if self._noise_of_all is not None:
             return self._noise_of_all
-        half = -(-self.plan.n_samples // 2)
+        half = -(-self.n_samples // 2)
         shape = (half, 1, n_rows, self.model.spec.latent_dim)
         eps = torch.empty(self.n_members, *shape, device=self.device)
         for i, generator in enumerate(self._noise):
             torch.randn(shape, generator=generator, out=eps[i])
-        eps = torch.cat([eps, -eps], 1)[:, : self.plan.n_samples]
+        eps = torch.cat([eps, -eps], 1)[:, : self.n_samples]
         if self.plan.same_noise and self.whole:
             self._noise_of_all = eps
         return eps
 
+    def _uniform(self, n_rows: int) -> Tensor | None:
+        """Even numbers that draw the sets of a row's samples, shape (members, samples, rows).
+
+        Neighbours among them, which mostly draw the same set, go to antithetic samples.
+        """
+        if not self.model.learns_from_sampled_sets:
+            return None
+        start = torch.empty(self.n_members, 1, n_rows, device=self.device)
+        for i, generator in enumerate(self._noise):
+            torch.rand((1, n_rows), generator=generator, out=start[i])
+        n, half = self.n_samples, -(-self.n_samples // 2)
+        order = torch.arange(2 * half, device=self.device).reshape(half, 2).T.flatten()[:n]
+        return ((order[:, None] + start) / n).frac()
+
     def _step(self, optimiser: FlatAdamW, schedule: float) -> Tensor:
         """One step; returns the mean negative bound of its rows, shape (members,)."""
         rows, weight, total = self._batch()
-        bound = self.model.bound(rows, self._eps(rows.values.shape[1]), self._known_base(rows))
+        n_rows = rows.values.shape[1]
+        eps, uniform = self._eps(n_rows), self._uniform(n_rows)
+        bound = self.model.bound(rows, eps, self._known_base(rows), uniform)
         fit = -(bound * weight).sum(1) / total
         loss = self.model.penalty() / self.total + fit
         loss.sum().backward()  # type: ignore[no-untyped-call]
@@ -276,6 +317,8 @@ class Trainer:
             steps.append(step)
             losses.append(loss.cpu().numpy())
             settled = step - best_step >= _PATIENCE * plan.every
+            if step < plan.least:
+                continue
             if bool(settled.all()) or _is_hopeless(steps, losses, plan.n_steps, target):
                 break
         with torch.no_grad():

@@ -109,5 +109,16 @@ def importance_bound(terms: Terms) -> Tensor:
     .. [1] Burda, Y., Grosse, R. and Salakhutdinov, R. (2016). Importance weighted
        autoencoders. ICLR.
     """
-    log_w = terms.log_joint + terms.log_p_sets
+    return importance_bound_of(terms.log_joint + terms.log_p_sets)
+
+
+def importance_bound_of(log_w: Tensor) -> Tensor:
+    """Log of the mean over samples of the weights, added up over sets, shape (members, rows).
+
+    Parameters
+    ----------
+    log_w : Tensor, shape (members, samples, sets or 1, rows)
+        Log weights of latents in every set, or in one set each, drawn with a probability that
+        is in the weight.
+    """
     return torch.logsumexp(log_w, dim=(1, 2)) - math.log(log_w.shape[1])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from psmimpute.exceptions import ConfigError
 from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
+from psmimpute.model.by_set import set_weights
 from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.decoder import Decoder
 from psmimpute.model.encoders import SMOOTHED_DIM, Base, Encoder, Posterior
@@ -27,10 +28,12 @@ from psmimpute.model.objective import (
     cell_log_probs,
     elbo,
     importance_bound,
+    importance_bound_of,
     latent_term,
     reconstruction_term,
     supervision_term,
 )
+from psmimpute.model.particles import Particles, sample_sets
 from psmimpute.model.priors import PatternSetPrior
 from psmimpute.model.rows import Rows
 from psmimpute.table.kinds import Family
@@ -236,11 +239,16 @@ class PatternSetMixtureVAE(nn.Module):
 
     @property
     def samples_sets(self) -> bool:
-        """Whether each sample of a trained model has a set of its own, drawn like z.
+        """Whether each sample has a set of its own, drawn like z, instead of being in all of them.
 
         Where networks make a sample dear and sets are many, most of which a row hardly belongs to.
         """
         return self.spec.hidden_dim > 0 and self.spec.n_sets > _MOST_SUMMED_SETS
+
+    @property
+    def learns_from_sampled_sets(self) -> bool:
+        """Whether the bound is taken over sampled sets in training too: the ELBO sums them."""
+        return self.samples_sets and self.spec.config.objective == "iwae"
 
     @property
     def refines(self) -> bool:
@@ -275,6 +283,7 @@ class PatternSetMixtureVAE(nn.Module):
         eps = torch.special.ndtri(points + 0.5 / _N_POINTS)[None, :, None, None]
         return self.terms_at(rows, found, *found.sample(eps)).log_joint.mean(1)
 
+    @torch.no_grad()
     def _weigh_sets(self, rows: Rows, found: Posterior) -> Posterior:
         """Give the sets the weights of their Gaussians' means, as Laplace's method would."""
         middle = found.mean.new_zeros(1, 1, 1, 1, self.spec.latent_dim)
@@ -345,8 +354,49 @@ class PatternSetMixtureVAE(nn.Module):
             log_x = log_x + supervision_term(log_mis, self.get_buffer("pi"))
         return log_x + self.missingness.log_prob(rows, z, eta_mis, set_shares)
 
-    def bound(self, rows: Rows, eps: Tensor, base: Base | None = None) -> Tensor:
-        """Take the configured bound on log p(x_obs, observed), shape (members, rows)."""
+    def particles(
+        self, rows: Rows, posterior: Posterior, eps: Tensor, uniform: Tensor | None = None
+    ) -> Particles:
+        """Weigh latents that `posterior` makes of given noise.
+
+        Parameters
+        ----------
+        rows : Rows
+        posterior : Posterior
+            What they are sampled from.
+        eps : Tensor, shape (members, samples, sets or 1, rows, latent)
+            As in :meth:`terms`.
+        uniform : Tensor, shape (members, samples, rows), optional
+            Draws a set for each sample; without it each is in every set.
+
+        Returns
+        -------
+        Particles
+        """
+        z, log_q = posterior.sample(eps)
+        log_p_sets = self.prior.log_p_sets()
+        log_ratio = log_p_sets + latent_term(self.prior.log_p_latent(z), log_q)
+        sets = shares = None
+        if uniform is not None:
+            sets, log_share = sample_sets(posterior.log_q_sets, log_p_sets, uniform)
+            log_ratio = (log_ratio - log_share).gather(2, sets)
+            z = z.gather(2, sets[..., None].expand(-1, -1, -1, -1, self.spec.latent_dim))
+            shares = set_weights(sets, self.spec.n_sets)
+        decoded = self.decode(z, shares)
+        log_w = self.log_prob_rows(rows, z, decoded, shares) + log_ratio
+        return Particles(z, log_w, decoded[1], sets)
+
+    def bound(
+        self, rows: Rows, eps: Tensor, base: Base | None = None, uniform: Tensor | None = None
+    ) -> Tensor:
+        """Take the configured bound on log p(x_obs, observed), shape (members, rows).
+
+        With `uniform`, as in :meth:`particles`, the importance-weighted bound whose sets are
+        sampled too: cheaper where they are many.
+        """
+        if uniform is not None:
+            posterior = self._weigh_sets(rows, self.posterior(rows, base))
+            return importance_bound_of(self.particles(rows, posterior, eps, uniform).log_w)
         terms = self.terms(rows, eps, base)
         return elbo(terms) if self.spec.config.objective == "elbo" else importance_bound(terms)
 

@@ -165,6 +165,32 @@ def test_every_step_is_reported(exact):
     assert steps == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_steps_that_are_owed_are_taken_though_the_loss_rises(exact):
+    hasty, owed = (
+        _train(exact, plan=Plan(60, 2, every=2, least=least), fit=FitConfig(learning_rate=3.0))
+        for least in (0, 50)
+    )
+    assert hasty.steps[-1] < 30
+    assert owed.steps[-1] >= 50
+
+
+def test_many_sets_are_sampled_evenly_and_alike_however_members_are_grouped(linear_gaussian):
+    exact = linear_gaussian(n_rows=N_ROWS, n_sets=5, n_members=4)
+    model = exact.model(hidden_dim=4).requires_grad_(True)
+    resamples = resample_rows(N_ROWS, members=range(4), seed=3, resample=True)
+    plan = Plan(1, 4, every=1)  # twice as many where each has a set of its own
+    trainer = Trainer(model, exact.store(), resamples, fit=FitConfig(), plan=plan, seed=9)
+    uniform = trainer._uniform(N_ROWS)
+    assert uniform.shape == (4, 8, N_ROWS)
+    strata = (8 * uniform).floor().long()
+    assert (strata.sort(1).values == torch.arange(8)[:, None]).all()
+    assert (strata[:, :4] // 2 == strata[:, 4:] // 2).all()  # antithetic samples are neighbours
+    whole = _train(exact, plan=Plan(3, 4, every=1), hidden_dim=4)
+    part = _train(exact, plan=Plan(3, 4, every=1), hidden_dim=4, members=range(2, 4), first=2)
+    assert (whole.losses[-1] < whole.losses[0]).all()
+    np.testing.assert_allclose(part.losses, whole.losses[:, 2:], rtol=1e-4)
+
+
 @pytest.mark.parametrize("n_sets", [1, 3])
 @pytest.mark.parametrize("missingness", ["shared", "selection", "ignorable"])
 def test_the_start_is_far_better_than_nothing_and_finite(linear_gaussian, n_sets, missingness):

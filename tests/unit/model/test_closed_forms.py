@@ -184,13 +184,34 @@ def test_with_one_set_shared_missingness_tells_nothing_about_the_values(linear_g
     )
 
 
-def test_the_gradient_is_that_of_the_exact_log_likelihood(linear_gaussian):
+@torch.no_grad()
+def test_the_bound_over_sampled_sets_is_the_exact_log_likelihood(linear_gaussian):
+    """Where z is sampled from its posterior, what is left is how evenly the sets are drawn."""
+    exact = linear_gaussian(n_rows=25, n_sets=5)
+    model, rows = exact.model(), exact.store().all()
+    found = model.bound(rows, _noise(25, 2000, 2), uniform=_even(25, 2000))
+    few = model.bound(rows, _noise(25, 4, 2), uniform=_even(25, 4))
+    for e in range(exact.n_members):
+        assert_allclose(found[e], exact.log_likelihood(e), atol=5e-3)
+        assert abs(few[e].numpy() - exact.log_likelihood(e)).max() > 0.05
+
+
+def _even(n_rows, n_samples, members=2):
+    """Stratified uniform numbers, shape (members, samples, rows)."""
+    generator = torch.Generator().manual_seed(8)
+    start = torch.rand(members, 1, n_rows, generator=generator)
+    return ((torch.randperm(n_samples, generator=generator)[:, None] + start) / n_samples).frac()
+
+
+@pytest.mark.parametrize("sampled_sets", [False, True])
+def test_the_gradient_is_that_of_the_exact_log_likelihood(linear_gaussian, sampled_sets):
     """The recognition model is held fixed: where the bound is tight nothing is lost by it."""
     exact = linear_gaussian(n_rows=25)
     model, rows = exact.model(), exact.store().all()
     # Antithetic noise leaves the gradient its expectation, up to the spread of 4,000 samples.
     half = _noise(len(exact.x), 2000, 2)
-    model.bound(rows, torch.cat([half, -half], 1)).sum().backward()
+    uniform = _even(len(exact.x), 4000) if sampled_sets else None
+    model.bound(rows, torch.cat([half, -half], 1), uniform=uniform).sum().backward()
     step = 1e-5
     for name in ("intercept", "loadings"):
         values = getattr(exact, name)
