@@ -29,7 +29,8 @@ from psmimpute.inference.fitted import FittedModel
 from psmimpute.inference.structure import Structure
 from psmimpute.model.config import ModelConfig
 from psmimpute.model.layout import lay_out
-from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
+from psmimpute.model.psm_vae import PatternSetMixtureVAE
+from psmimpute.model.spec import ModelSpec
 from psmimpute.storage.bounded_json import dump_object, parse_object
 from psmimpute.table.schema import ColumnSchema, TableSchema
 

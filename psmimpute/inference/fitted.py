@@ -21,8 +21,9 @@ from psmimpute.inference.structure import CommonFit, Structure, train_members
 from psmimpute.inference.trainer import Trained
 from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.layout import lay_out
-from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
+from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore, store_rows
+from psmimpute.model.spec import ModelSpec
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.telling import warn
 

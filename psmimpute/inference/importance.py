@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from psmimpute.model.encoders import Posterior
 from psmimpute.model.net import sobol_net
 from psmimpute.model.particles import Particles
+from psmimpute.model.posterior import Posterior
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows
 

@@ -28,8 +28,9 @@ from psmimpute.inference.start import Start
 from psmimpute.inference.threads import one_thread
 from psmimpute.inference.trainer import Plan, Trained, Trainer, samples_of_step
 from psmimpute.model.encoders import SMOOTHED_DIM
-from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
+from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
+from psmimpute.model.spec import ModelSpec
 from psmimpute.random import Purpose, stream_seed
 
 _CANDIDATE_SETS = (1, 2, 3)

@@ -14,7 +14,7 @@ from torch import Tensor
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.flat import FlatAdamW, FlatParameters
 from psmimpute.inference.members import Resamples
-from psmimpute.model.encoders import Base
+from psmimpute.model.posterior import Base
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, stream_seed

@@ -28,23 +28,20 @@ References
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.model.decoder import Decoder
+from psmimpute.model.evidence import Deviation, Evidence, Reading, row_evidence, shared_evidence
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.missingness import MissingnessModel
 from psmimpute.model.networks import MemberLinear, MemberMLP
+from psmimpute.model.posterior import Base, Posterior, combine, pool_sets, prior_of_rows
 from psmimpute.model.priors import GaussianSets, PatternSetPrior
 from psmimpute.model.rows import Rows
-from psmimpute.model.small_cholesky import LARGE, factor
 from psmimpute.table.kinds import Family
 
-_LOG_2PI = math.log(2 * math.pi)
 _LARGEST_LOG_STRETCH = 2.0
 _LARGEST_LOG_STRETCH_OF_PRIOR = 5.0
 # Up to so many latents the base follows a bent decoder unless the user says otherwise: it costs
@@ -56,106 +53,6 @@ _REACH = 1.0
 # time that is what the linear part says, which is far off where the decoder bends much. With many
 # latents a second line gained nothing.
 _N_SMOOTHINGS, _N_WIDE_SMOOTHINGS = 2, 1
-
-
-class Posterior(NamedTuple):
-    """q(r | .) and the Gaussian q(z | r, .).
-
-    Attributes
-    ----------
-    log_q_sets : Tensor, shape (members, 1, sets, rows)
-    mean : Tensor, shape (members, sets, rows, latent)
-    root : Tensor, shape (members, sets, rows, latent, latent), or None
-        ``eps @ root`` has the covariance of z for standard normal `eps`; None where z has so many
-        dimensions that solving with `lower` is cheaper.
-    log_det_precision : Tensor, shape (members, sets, rows)
-    lower : Tensor, shape (members, sets, rows, latent, latent)
-        Inverse of the root: the lower Cholesky factor of the precision.
-    log_stretch : Tensor, shape (members, sets or 1, rows, latent) or None
-        Network's correction of the scale of each coordinate of z.
-    """
-
-    log_q_sets: Tensor
-    mean: Tensor
-    root: Tensor | None
-    log_det_precision: Tensor
-    lower: Tensor
-    log_stretch: Tensor | None
-
-    def sample(self, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents and their log density.
-
-        Parameters
-        ----------
-        eps : Tensor, shape (members, samples, sets, rows, latent)
-            Standard normal; the axes of members, sets and rows may be 1.
-
-        Returns
-        -------
-        z : Tensor, shape (members, samples, sets, rows, latent)
-        log_q : Tensor, shape (members, samples, sets, rows)
-        """
-        members, sets, rows, latent = self.mean.shape
-        with torch.no_grad():
-            wide = eps.expand(members, -1, sets, rows, latent).permute(0, 2, 3, 1, 4)
-            white = self._colour(wide).permute(0, 3, 1, 2, 4)
-            log_q = -0.5 * (eps * eps).sum(-1) - 0.5 * latent * _LOG_2PI
-            log_q = log_q + 0.5 * self.log_det_precision[:, None]
-        if self.log_stretch is None:
-            return self.mean[:, None] + white, log_q
-        z = self.mean[:, None] + self.log_stretch.exp()[:, None] * white
-        return z, log_q - self.log_stretch.sum(-1)[:, None]
-
-    def unstretched(self) -> Posterior:
-        """Return the same law with the stretch in the root."""
-        if self.log_stretch is None:
-            return self
-        stretch = self.log_stretch.exp()
-        lower = self.lower / stretch[..., None]
-        return self._replace(
-            root=None if self.root is None else self.root * stretch[..., None, :],
-            log_det_precision=self.log_det_precision - 2 * self.log_stretch.sum(-1),
-            lower=lower,
-            log_stretch=None,
-        )
-
-    def where(self, chosen: Tensor, other: Posterior) -> Posterior:
-        """Keep q(z | r, .) where `chosen`, shape (members, sets, rows), else take that of `other`.
-
-        Neither has a stretch.
-        """
-        wide = chosen[..., None, None]
-        root = None
-        if self.root is not None and other.root is not None:
-            root = torch.where(wide, self.root, other.root)
-        return self._replace(
-            mean=torch.where(wide[..., 0], self.mean, other.mean),
-            root=root,
-            log_det_precision=torch.where(chosen, self.log_det_precision, other.log_det_precision),
-            lower=torch.where(wide, self.lower, other.lower),
-        )
-
-    def _colour(self, eps: Tensor) -> Tensor:
-        """Give standard normal vectors, the rows of the last two axes, the covariance of z."""
-        if self.root is not None:
-            return torch.matmul(eps, self.root)
-        coloured: Tensor = torch.linalg.solve_triangular(self.lower, eps, upper=False, left=False)
-        return coloured
-
-
-class Base(NamedTuple):
-    """What the network corrects.
-
-    Attributes
-    ----------
-    posterior : Posterior
-        In closed form, without gradients.
-    centre : Tensor, shape (members, rows, latent)
-        Its mean over the sets.
-    """
-
-    posterior: Posterior
-    centre: Tensor
 
 
 class Encoder(nn.Module):
@@ -258,24 +155,24 @@ class Encoder(nn.Module):
         centre = centre[:, None].expand(-1, n_rows, -1)
         sets = prior.components()
         if not self.exact:
-            return Base(_prior_of_rows(sets, log_rho, n_rows), centre)
+            return Base(prior_of_rows(sets, log_rho, n_rows), centre)
         smooths = self.smooths(decoder)
         reading = self._reading(decoder, likelihoods, weights, log_rho[..., 0].exp())
         if not self.layout.is_gaussian or (smooths and self.n_sets > 1):
             evidence = self._linear_evidence(rows, centre, decoder, likelihoods, reading)
-            pooled = _combine(evidence, _pool_sets(sets, log_rho[..., 0].exp()), 0.0)
+            pooled = combine(evidence, pool_sets(sets, log_rho[..., 0].exp()), 0.0)
             centre = pooled.mean[:, 0]
         log_prior = log_rho + missingness.log_prob_at(rows, centre)
         evidence = self._linear_evidence(rows, centre, decoder, likelihoods, reading)
-        posterior = _combine(evidence, sets, log_prior)
+        posterior = combine(evidence, sets, log_prior)
         n_smoothings = _N_SMOOTHINGS if self.latent_dim <= SMOOTHED_DIM else _N_WIDE_SMOOTHINGS
         for _ in range(n_smoothings if smooths else 0):
             shares = posterior.log_q_sets[:, 0].exp().transpose(1, 2)
             about = posterior
             if self.n_sets > 1:
-                about = _combine(evidence, _pool_sets(sets, log_rho[..., 0].exp()), 0.0)
+                about = combine(evidence, pool_sets(sets, log_rho[..., 0].exp()), 0.0)
             evidence = self._smoothed_evidence(rows, about, shares, decoder, likelihoods, reading)
-            posterior = _combine(evidence, sets, log_prior)
+            posterior = combine(evidence, sets, log_prior)
         shares = posterior.log_q_sets[:, 0].exp()
         return Base(posterior, torch.einsum("esb,esbl->ebl", shares, posterior.mean))
 
@@ -312,7 +209,7 @@ class Encoder(nn.Module):
                 shift = decoder.shift[:, 0, k]
                 reading = reading._replace(deviation=reading.deviation._replace(shift=shift))
             evidence = self._smoothed_evidence(rows, about, shares, decoder, likelihoods, reading)
-            parts.append(_combine(evidence, GaussianSets(*(part[:, own] for part in sets)), 0.0))
+            parts.append(combine(evidence, GaussianSets(*(part[:, own] for part in sets)), 0.0))
         roots = [part.root for part in parts if part.root is not None]
         return Posterior(
             log_q_sets=found.log_q_sets,
@@ -329,15 +226,15 @@ class Encoder(nn.Module):
         likelihoods: LikelihoodBlocks,
         weights: tuple[Tensor, Tensor],
         set_shares: Tensor,
-    ) -> _Reading:
+    ) -> Reading:
         """How much an observed cell counts, and how far x_mis departs from x_obs."""
         observed, missing = (self._by_output(weight, likelihoods) for weight in weights)
         total = observed + missing
         weight = total if bool((total != 1).any()) else None
         if decoder.shift is None or decoder.slope is None:
-            return _Reading(weight, None)
+            return Reading(weight, None)
         shift = torch.einsum("es,eso->eo", set_shares, decoder.shift[:, 0, :, 0])
-        return _Reading(weight, _Deviation(missing / total, shift[:, None], decoder.slope))
+        return Reading(weight, Deviation(missing / total, shift[:, None], decoder.slope))
 
     def _by_output(self, of_features: Tensor, likelihoods: LikelihoodBlocks) -> Tensor:
         """Repeat numbers of categorical features for each of their levels."""
@@ -355,12 +252,12 @@ class Encoder(nn.Module):
         centre: Tensor,
         decoder: Decoder,
         likelihoods: LikelihoodBlocks,
-        reading: _Reading,
-    ) -> _Evidence:
+        reading: Reading,
+    ) -> Evidence:
         """Evidence under the decoder's linear part, expanded at `centre`."""
         eta = decoder.linear(centre)
         step = self._expand(rows, eta, eta - decoder.intercept, likelihoods, reading)
-        return _shared_evidence(step, decoder.loadings, reading.deviation)
+        return shared_evidence(step, decoder.loadings, reading.deviation)
 
     def _smoothed_evidence(
         self,
@@ -369,8 +266,8 @@ class Encoder(nn.Module):
         set_shares: Tensor,
         decoder: Decoder,
         likelihoods: LikelihoodBlocks,
-        reading: _Reading,
-    ) -> _Evidence:
+        reading: Reading,
+    ) -> Evidence:
         """Evidence under the line that fits the bent decoder best where z is likely to lie.
 
         Central differences over one posterior standard deviation in each direction give the
@@ -396,7 +293,7 @@ class Encoder(nn.Module):
         latent_part = torch.einsum("ebl,elbo->ebo", pooled.mean[:, 0], slopes)
         excess = 0.5 * (bend * bend).sum(1)
         step = self._expand(rows, middle, latent_part, likelihoods, reading, excess)
-        return _row_evidence(step, slopes, reading.deviation)
+        return row_evidence(step, slopes, reading.deviation)
 
     def _expand(
         self,
@@ -404,7 +301,7 @@ class Encoder(nn.Module):
         eta: Tensor,
         latent_part: Tensor,
         likelihoods: LikelihoodBlocks,
-        reading: _Reading,
+        reading: Reading,
         excess: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Information and natural target of each output, zero where not observed.
@@ -433,130 +330,3 @@ class Encoder(nn.Module):
         if reading.weight is not None:
             information, target = information * reading.weight, target * reading.weight
         return information, target
-
-
-def _prior_of_rows(sets: GaussianSets, log_rho: Tensor, n_rows: int) -> Posterior:
-    """Posterior of rows about which nothing is known."""
-    members, n_sets, latent = sets.mean.shape
-    nothing = _Evidence(
-        sets.mean.new_zeros(latent, latent, members, 1), sets.mean.new_zeros(latent, members, 1)
-    )
-    one = _combine(nothing, sets, log_rho)
-    wide = (members, n_sets, n_rows)
-    return Posterior(
-        log_q_sets=one.log_q_sets.expand(-1, -1, -1, n_rows),
-        mean=one.mean.expand(*wide, latent),
-        root=None if one.root is None else one.root.expand(*wide, latent, latent),
-        log_det_precision=one.log_det_precision.expand(wide),
-        lower=one.lower.expand(*wide, latent, latent),
-        log_stretch=None,
-    )
-
-
-def _pool_sets(sets: GaussianSets, share: Tensor) -> GaussianSets:
-    """One component in place of the mixture, good enough to find an expansion point."""
-    mean = torch.einsum("es,esl->el", share, sets.mean)[:, None]
-    precision = torch.einsum("es,eslm->elm", share, sets.precision)[:, None]
-    log_det = torch.zeros_like(mean[..., 0])
-    return GaussianSets(mean, precision, precision, log_det)
-
-
-class _Deviation(NamedTuple):
-    """How the decoder of x_mis departs from that of x_obs; both are shown the observed cells."""
-
-    share: Tensor  # (outputs,); of a cell's weight, what falls to the decoder of x_mis
-    shift: Tensor  # (members, 1, outputs); mean over the sets
-    slope: Tensor  # (members, latent, outputs)
-
-
-class _Reading(NamedTuple):
-    """How observed cells enter the evidence."""
-
-    weight: Tensor | None  # (outputs,); None where all count once
-    deviation: _Deviation | None
-
-
-class _Evidence(NamedTuple):
-    """Gaussian evidence of the observed cells about z, batch axes (members, rows) last."""
-
-    precision: Tensor  # (latent, latent, members, rows); only the lower triangle is read
-    natural: Tensor  # (latent, members, rows)
-
-
-def _shared_evidence(
-    step: tuple[Tensor, Tensor], loadings: Tensor, deviation: _Deviation | None
-) -> _Evidence:
-    """Evidence where all rows of a member have the same slopes (members, latent, outputs).
-
-    With two decoders a cell is seen under the slopes w with weight 1 - beta and under w + d with
-    weight beta: precisions add up to s s' + beta (1 - beta) d d', s = w + beta d.
-    """
-    information, target = (a.transpose(1, 2) for a in step)
-    latent = loadings.shape[1]
-    slopes = loadings if deviation is None else loadings + deviation.share * deviation.slope
-    outer = slopes[:, :, None] * slopes[:, None]
-    natural = torch.bmm(slopes, target)
-    if deviation is not None:
-        spread = deviation.share * (1 - deviation.share)
-        outer += (spread * deviation.slope)[:, :, None] * deviation.slope[:, None]
-        pull = deviation.share * deviation.shift * (loadings + deviation.slope)
-        natural -= torch.bmm(pull, information)
-    if latent < LARGE:
-        flat = torch.bmm(outer.flatten(1, 2), information)
-        precision = flat.reshape(-1, latent, latent, flat.shape[2]).permute(1, 2, 0, 3)
-    else:  # as the library wants it
-        flat = torch.bmm(step[0], outer.flatten(1, 2).transpose(1, 2))
-        precision = flat.reshape(*flat.shape[:2], latent, latent).permute(2, 3, 0, 1)
-    return _Evidence(precision, natural.transpose(0, 1))
-
-
-def _row_evidence(
-    step: tuple[Tensor, Tensor], slopes: Tensor, deviation: _Deviation | None
-) -> _Evidence:
-    """Evidence where each row has its own slopes (members, latent, rows, outputs)."""
-    information, target = step
-    latent = slopes.shape[1]
-    if deviation is None:
-        precision = slopes.new_zeros(latent, latent, *information.shape[:2])
-        natural = (slopes * target[:, None]).sum(-1)
-    else:
-        share, slope = deviation.share, deviation.slope
-        outer = (share * (1 - share) * slope)[:, :, None] * slope[:, None]
-        precision = torch.einsum("eklo,ebo->kleb", outer, information).contiguous()
-        pull = (share * deviation.shift * information)[:, None]
-        mean_slopes = slopes + (share * slope)[:, :, None]
-        natural = (mean_slopes * target[:, None] - (slopes + slope[:, :, None]) * pull).sum(-1)
-        slopes = mean_slopes
-    weighted = slopes * information[:, None]
-    for i in range(latent):
-        products = weighted[:, i, None] * slopes[:, : i + 1]
-        precision[i, : i + 1] += products.sum(-1).transpose(0, 1)
-    return _Evidence(precision, natural.transpose(0, 1))
-
-
-def _combine(evidence: _Evidence, parts: GaussianSets, log_prior: Tensor | float) -> Posterior:
-    """Bayes' rule for Gaussian pseudo-observations, batch last for :func:`factor`."""
-    latent, members, n_rows = evidence.natural.shape
-    sets = parts.mean.shape[1]
-    pull = torch.einsum("eslm,esm->esl", parts.precision, parts.mean)
-    prior_precision = parts.precision.permute(2, 3, 0, 1)[..., None]
-    precision = evidence.precision[:, :, :, None] + prior_precision
-    natural = evidence.natural[:, :, None] + pull.permute(2, 0, 1)[..., None]
-    fact = factor(precision.reshape(latent, latent, -1))
-    white = fact.whiten(natural.reshape(latent, -1))
-    mean = fact.unwhiten(white).reshape(natural.shape)
-    white = white.reshape(natural.shape)
-    shape = (members, sets, n_rows, latent, latent)
-    root = fact.inverse
-    log_det = fact.log_det.reshape(members, sets, n_rows)
-    prior_term = 0.5 * (parts.log_det_precision - torch.einsum("esl,esl->es", pull, parts.mean))
-    log_evidence = 0.5 * (white * white).sum(0) - 0.5 * log_det + prior_term[..., None]
-    log_q = log_evidence + log_prior
-    return Posterior(
-        log_q_sets=log_q.log_softmax(1)[:, None],
-        mean=mean.permute(1, 2, 3, 0).contiguous(),
-        root=None if root is None else root.permute(2, 0, 1).reshape(shape).contiguous(),
-        log_det_precision=log_det,
-        lower=fact.lower.permute(2, 0, 1).reshape(shape),
-        log_stretch=None,
-    )

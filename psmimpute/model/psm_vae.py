@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from psmimpute.exceptions import ConfigError
 from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
 from psmimpute.model.by_set import set_weights
-from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.decoder import Decoder
-from psmimpute.model.encoders import SMOOTHED_DIM, Base, Encoder, Posterior
-from psmimpute.model.layout import FeatureLayout
+from psmimpute.model.encoders import Encoder
 from psmimpute.model.missingness import (
     Ignorable,
     MissingnessModel,
@@ -34,95 +29,15 @@ from psmimpute.model.objective import (
     supervision_term,
 )
 from psmimpute.model.particles import Particles, sample_sets
+from psmimpute.model.posterior import Base, Posterior
 from psmimpute.model.priors import PatternSetPrior
 from psmimpute.model.rows import Rows
-from psmimpute.table.kinds import Family
+from psmimpute.model.spec import ModelSpec
 
-_LARGEST_LATENT_DIM = 12
 # Up to so many sets latents are sampled in every set, which is then summed exactly.
 _MOST_SUMMED_SETS = 3
 # Times that a proposal is refined, how far it may go each time, and the points that judge it.
 _N_REFINEMENTS, _STEPS, _N_POINTS = 2, (1.0, 0.5), 4
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """Everything that decides the shapes of the model: enough to rebuild it from a file.
-
-    Attributes
-    ----------
-    layout : FeatureLayout
-        Order of the features.
-    gappy : tuple of int
-        Columns that have missing cells.
-    n_sets : int
-        Number of pattern sets.
-    missingness : {"shared", "selection", "ignorable"}
-        Model of missingness.
-    pi : tuple of float
-        pi' of each column.
-    config : ModelConfig
-        What the user chose.
-    selection_effects : tuple of (int, tuple of float)
-        Given effects of values on being observed, under selection: by output of the layout, one
-        value or one for each set.
-    """
-
-    layout: FeatureLayout
-    gappy: tuple[int, ...]
-    n_sets: int
-    missingness: Missingness
-    pi: tuple[float, ...]
-    config: ModelConfig
-    selection_effects: tuple[tuple[int, tuple[float, ...]], ...] = ()
-
-    @property
-    def hidden_dim(self) -> int:
-        """Width of the networks, 0 where there are none."""
-        if self.config.hidden_dim == "auto":
-            raise ConfigError("hidden_dim must be resolved for the number of rows first")
-        return self.config.hidden_dim
-
-    @property
-    def latent_dim(self) -> int:
-        """Dimension of z."""
-        if self.config.latent_dim != "auto":
-            return self.config.latent_dim
-        return min(self.full_latent_dim, _LARGEST_LATENT_DIM)
-
-    @property
-    def smoothing(self) -> bool:
-        """Whether the recognition model follows a bent decoder."""
-        if self.config.smoothing != "auto":
-            return self.config.smoothing
-        return self.config.encoder == "exact" and self.latent_dim <= SMOOTHED_DIM
-
-    @property
-    def full_latent_dim(self) -> int:
-        """Dimension of z in which any linear dependence of the outputs has room."""
-        categorical = self.layout.block(Family.CATEGORICAL)
-        redundant = categorical.n_features if categorical else 0
-        return max(1, self.layout.n_outputs - redundant)
-
-    @property
-    def explains_gaps(self) -> bool:
-        """Whether the missingness of a cell may depend on the columns without gaps."""
-        given = self.config.mask_covariates
-        return self.missingness == "shared" if given == "auto" else given
-
-    @property
-    def complete_inputs(self) -> tuple[int, ...]:
-        """Network inputs of the columns without gaps."""
-        kept: list[int] = []
-        for block in self.layout.blocks:
-            widths = block.n_levels if block.family == Family.CATEGORICAL else (1,) * 10**6
-            position = block.inputs.start
-            for i in range(block.n_features):
-                column = self.layout.columns[block.features.start + i]
-                if column not in self.gappy:
-                    kept += range(position, position + widths[i])
-                position += widths[i]
-        return tuple(kept)
 
 
 class PatternSetMixtureVAE(nn.Module):

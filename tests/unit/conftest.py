@@ -142,7 +142,8 @@ class LinearGaussianMixture:
         import torch
 
         from psmimpute.model.config import ModelConfig
-        from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
+        from psmimpute.model.psm_vae import PatternSetMixtureVAE
+        from psmimpute.model.spec import ModelSpec
 
         options = {"latent_dim": self.means.shape[-1], "hidden_dim": 0, "decoders": "tied"}
         d = self.x.shape[1]

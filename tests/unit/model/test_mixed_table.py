@@ -12,8 +12,9 @@ from psmimpute.inference.importance import net_dim, propose
 from psmimpute.model.config import ModelConfig
 from psmimpute.model.layout import lay_out
 from psmimpute.model.objective import cell_log_probs
-from psmimpute.model.psm_vae import ModelSpec, PatternSetMixtureVAE
+from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import store_rows
+from psmimpute.model.spec import ModelSpec
 from psmimpute.table.encoded import EncodedTable, Feature
 from psmimpute.table.kinds import Family
 
