@@ -19,6 +19,7 @@ from psmimpute.exceptions import NotApplicableWarning
 from psmimpute.imputed.derived import Recipe
 from psmimpute.random import Purpose, stream_seed
 from psmimpute.table.encoded import EncodedTable
+from psmimpute.table.reading import is_missing
 from psmimpute.telling import warn
 
 _MOST_ROUNDS = 50
@@ -63,13 +64,22 @@ def redraw_contradictions(
     NotApplicableWarning
         If some rows disagree after fifty rounds: their last draws are kept.
     """
+    # Conditions cannot rest on columns that are new.
+    derived = {name: recipe for name, recipe in derived.items() if name in df.columns}
     declared = Declared(rows.schema, derived, rows.applicability)
     watched = _watched(declared, df, table, found, chosen)
     todo = np.flatnonzero(watched.any(1))
     if not len(todo):
         return
     m = len(found.draws.sets)
-    wrong = _contradicted(declared, df.iloc[todo], _part(found, todo), watched[todo])
+    by_row = _is_told_by_row(declared)
+
+    def contradicted(some: npt.NDArray[np.intp]) -> BoolArray:
+        at = some if by_row else np.arange(len(df))
+        wrong = _contradicted(declared, df.iloc[at], _part(found, at), watched[at])
+        return wrong if by_row else wrong[:, some]
+
+    wrong = contradicted(todo)
     for number in range(_MOST_ROUNDS):
         still = wrong.any(0)
         todo, wrong = todo[still], wrong[:, still]
@@ -79,7 +89,7 @@ def redraw_contradictions(
         hidden = None if chosen is None else chosen[todo]
         new = replace(rows, seed=seed).impute(table.take(todo), keys[todo], m, chosen=hidden)
         _put(found, todo, new, wrong)
-        wrong &= _contradicted(declared, df.iloc[todo], new, watched[todo])
+        wrong &= contradicted(todo)
     if wrong.any():
         warn(
             f"{int(wrong.sum())} imputed rows contradict a cell that was observed although its "
@@ -87,6 +97,12 @@ def redraw_contradictions(
             "none agreed. They are kept; see whether the condition is right",
             NotApplicableWarning,
         )
+
+
+def _is_told_by_row(declared: Declared) -> bool:
+    """Whether no function of the whole frame is among the conditions and what they rest on."""
+    formulas = [declared.applicability.is_formula(n) for n, _ in declared.applicability.conditions]
+    return all(formulas) and all(isinstance(r, str) for r in declared.derived.values())
 
 
 def _watched(
@@ -97,17 +113,35 @@ def _watched(
     chosen: BoolArray | None,
 ) -> BoolArray:
     """Observed cells that a draw could contradict, shape (n_rows, n_conditions)."""
-    conditions, names = declared.applicability.conditions, declared.schema.column_names
-    watched = np.zeros((len(df), len(conditions)), dtype=bool)
-    drawn = found.missing.any(1)
-    for k, (name, _) in enumerate(conditions):
+    applicability, names = declared.applicability, declared.schema.column_names
+    watched = np.zeros((len(df), len(applicability.conditions)), dtype=bool)
+    for k, (name, _) in enumerate(applicability.conditions):
         j = names.index(name)
-        kept = table.observed_cells[:, j] & drawn
+        kept = table.observed_cells[:, j] & _hangs_on_draws(declared, name, df, found)
         if chosen is not None:
             kept &= ~chosen[:, j]
         if kept.any():  # what the data themselves contradict was told already
-            watched[:, k] = kept & ~declared.applicability.never_applies(name, df)
+            watched[:, k] = kept & ~applicability.never_applies(name, df)
     return watched
+
+
+def _hangs_on_draws(
+    declared: Declared, name: Hashable, df: pd.DataFrame, found: RowDraws
+) -> BoolArray:
+    """Rows in which draws decide a condition, shape (n_rows,).
+
+    A formula that names a cell that stays unknown is never told, and nothing contradicts it.
+    """
+    names = declared.schema.column_names
+    drawn, unknown = np.zeros(len(df), dtype=bool), np.zeros(len(df), dtype=bool)
+    for other in declared.applicability.rests_on(name, df):
+        if other in declared.derived:
+            drawn |= is_missing(df[other])
+        elif other in names:
+            drawn |= found.missing[:, names.index(other)]
+        else:
+            unknown |= is_missing(df[other])
+    return drawn & ~unknown if declared.applicability.is_formula(name) else drawn
 
 
 def _contradicted(

@@ -18,6 +18,7 @@ from psmimpute.inference.config import FitConfig
 
 if TYPE_CHECKING:
     from psmimpute.imputed.multiply_imputed import MultiplyImputed
+    from psmimpute.table.schema import ColumnSchema, TableSchema
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -192,8 +193,7 @@ def impute(
     with _one_line_each():
         if target.suffix.lower() in {".csv", ".parquet"}:
             _check_folder(target)
-            frame = _read(source)
-            imp = _impute_frame(frame, m, seed, missingness, exclude, max_steps, model, row_key)
+            imp = _impute_frame(source, m, seed, missingness, exclude, max_steps, model, row_key)
             _write(imp.complete("long", include=True), target)
             n_cells: int | None = int(imp.where.sum().sum())
         else:
@@ -234,7 +234,7 @@ def _check_folder_name(target: Path) -> None:
 
 
 def _impute_frame(
-    frame: pd.DataFrame,
+    source: Path,
     m: int,
     seed: int | None,
     missingness: Mechanism,
@@ -246,7 +246,10 @@ def _impute_frame(
     from psmimpute.imputer import PSMImputer
 
     if model is not None:
-        return PSMImputer.load(model).impute(frame, m, seed=seed, row_key=row_key)
+        learned = PSMImputer.load(model)
+        frame = _read(source, learned.schema_)
+        return learned.impute(frame, m, seed=seed, row_key=row_key)
+    frame = _read(source)
     if row_key is not None and row_key not in frame:
         raise ConfigError(f"--row-key {row_key}: no such column; there are {[*frame.columns]}")
     kept_out = [*(exclude or []), *([] if row_key is None else [row_key])]
@@ -313,31 +316,51 @@ def _check_format(path: Path) -> None:
         raise ConfigError(f"{path}: the name must end in .csv or .parquet")
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, schema: TableSchema | None = None) -> pd.DataFrame:
+    """Read a table; CSV as the columns were learned, if they were."""
     if path.is_file() or (path.suffix and not path.is_dir()):
         _check_format(path)
     if not path.exists():
         raise StorageError(f"cannot read {path}: No such file or directory")
     try:
-        return _read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        return _read_csv(path, schema) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise StorageError(f"cannot read {path}: {reason}") from error
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file: codes such as 00019 stay text, and ISO dates become times."""
+def _read_csv(path: Path, schema: TableSchema | None) -> pd.DataFrame:
+    """Read a CSV file, the columns of a model as it learned them."""
     frame, text = pd.read_csv(path), pd.read_csv(path, dtype=str)
+    learned = {} if schema is None else {column.name: column for column in schema.columns}
     for name in frame:
-        cells = text[name].dropna()
-        if frame[name].dtype.kind in "iuf":
-            if cells.str.match(r"[+-]?0\d").any():
-                frame[name] = text[name]
-        elif len(cells) and cells.str.fullmatch(r"\d{4}-\d{2}-\d{2}").all():
-            times = pd.to_datetime(text[name], format="%Y-%m-%d", errors="coerce")
-            if times.notna().sum() == len(cells):
-                frame[name] = times
+        if name in learned:
+            frame[name] = _as_learned(learned[name], frame[name], text[name])
+        else:
+            frame[name] = _as_it_looks(frame[name], text[name])
     return frame
+
+
+def _as_learned(column: ColumnSchema, read: pd.Series, text: pd.Series) -> pd.Series:
+    if column.dtype.startswith("datetime64"):
+        return pd.to_datetime(text, format="ISO8601")
+    labels = column.levels is not None and all(isinstance(v, str) for v in column.levels)
+    return text if labels else read
+
+
+def _as_it_looks(read: pd.Series, text: pd.Series) -> pd.Series:
+    """Keep codes such as 00019 as text, and make times of ISO dates."""
+    cells = text.dropna()
+    if read.dtype.kind in "iuf":
+        if not cells.str.fullmatch(r"[+-]?0\d+").any():
+            return read
+        _tell(f"{read.name} is read as text: values such as 007 are codes, not numbers")
+        return text
+    if len(cells) and cells.str.fullmatch(r"\d{4}-\d{2}-\d{2}").all():
+        times = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
+        if times.notna().sum() == len(cells):
+            return times
+    return read
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from psmimpute.exceptions import NotStorableError, OtherJobError
 from psmimpute.imputed.imputed_table import ImputedTable
-from psmimpute.imputed.stored_dtypes import describe_dtypes, without_intervals
+from psmimpute.imputed.stored_dtypes import describe_dtypes, levels_as_text
 from psmimpute.storage.bounded_json import parse_object
 from psmimpute.storage.files import Folder
 from psmimpute.storage.manifest import Manifest
@@ -51,10 +51,10 @@ def write_parquet(
     if folder.names():
         raise OtherJobError(f"{folder} is not empty: choose a new folder")
     whole = imputed.materialized()
-    data, values = without_intervals(whole.data, whole.values)
+    data, values = levels_as_text(whole.data, whole.values)
     try:
         table = pa.Table.from_pandas(data)
-        described = whole.schema.to_dict()
+        described, dtypes = whole.schema.to_dict(), describe_dtypes(whole.data)
     except (pa.ArrowException, ValueError) as error:
         raise NotStorableError(f"the data cannot be stored as Parquet: {error}") from error
     where = whole.where.to_numpy()
@@ -84,7 +84,7 @@ def write_parquet(
         },
         parts=[parse_object(folder.read(name, most_bytes=2**26), what=name)],
         imputed=[*imputed_columns],
-        dtypes=describe_dtypes(whole.data),
+        dtypes=dtypes,
     ).write(folder)
     folder.delete(JOB)
 

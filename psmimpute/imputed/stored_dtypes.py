@@ -11,7 +11,7 @@ from pandas.api.types import is_object_dtype
 
 from psmimpute.table.json_values import from_json, to_json
 
-_LEVELS, _ORDERED, _OBJECT = "levels", "ordered", "object"
+_LEVELS, _ORDERED, _OF, _OBJECT = "levels", "ordered", "of", "object"
 
 
 def describe_dtypes(df: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -25,6 +25,11 @@ def describe_dtypes(df: pd.DataFrame) -> dict[str, dict[str, Any]]:
     -------
     dict of str to dict
         By position, as JSON values.
+
+    Raises
+    ------
+    SchemaError
+        If a level has no JSON value.
     """
     found: dict[str, dict[str, Any]] = {}
     for j in range(df.shape[1]):
@@ -32,16 +37,17 @@ def describe_dtypes(df: pd.DataFrame) -> dict[str, dict[str, Any]]:
         if isinstance(dtype, pd.CategoricalDtype):
             levels = [to_json(level) for level in dtype.categories]
             if not all(isinstance(level, str) for level in levels):
-                found[str(j)] = {_LEVELS: levels, _ORDERED: bool(dtype.ordered)}
+                of = str(dtype.categories.dtype)
+                found[str(j)] = {_LEVELS: levels, _ORDERED: bool(dtype.ordered), _OF: of}
         elif is_object_dtype(dtype) and all(isinstance(v, str) for v in df.iloc[:, j].dropna()):
             found[str(j)] = {_OBJECT: True}
     return found
 
 
-def without_intervals(
+def levels_as_text(
     df: pd.DataFrame, values: dict[int, npt.NDArray[Any]]
 ) -> tuple[pd.DataFrame, dict[int, npt.NDArray[Any]]]:
-    """Write intervals, which Parquet has no type for, as text.
+    """Write levels that Parquet would change as text: intervals, durations and zoned times.
 
     Parameters
     ----------
@@ -52,12 +58,12 @@ def without_intervals(
     Returns
     -------
     DataFrame, dict of int to ndarray
-        New ones, if there are intervals.
+        New ones, if there are such levels.
     """
     df, values = df.copy(deep=False), dict(values)
     for j in range(df.shape[1]):
         dtype = df.dtypes.iloc[j]
-        if not _is_of_intervals(dtype):
+        if not _goes_as_text(dtype):
             continue
         df.isetitem(j, cast("Any", df.iloc[:, j].cat.rename_categories(str)))
         if j in values:
@@ -93,16 +99,19 @@ def restore_dtypes(frame: pd.DataFrame, described: dict[str, dict[str, Any]]) ->
             frame.isetitem(j, cast("Any", column.astype(object)))
             continue
         dtype = _dtype_of(what)
-        if _is_of_intervals(dtype):
+        if _goes_as_text(dtype):
             column = column.astype(object).map({str(level): level for level in dtype.categories})
         elif isinstance(column.dtype, pd.CategoricalDtype):
             column = column.astype(object)
-        frame.isetitem(j, cast("Any", column.astype(dtype)))
+        restored = column.astype(dtype)
+        if restored.isna().sum() > frame.iloc[:, j].isna().sum():
+            raise ValueError(f"column {j} has values that are none of its levels")
+        frame.isetitem(j, cast("Any", restored))
     return frame
 
 
 def restore_cells(cells: npt.NDArray[Any], what: dict[str, Any] | None) -> npt.NDArray[Any]:
-    """Turn imputed cells that were stored as text into the intervals they stand for.
+    """Turn imputed cells that were stored as text into the levels they stand for.
 
     Parameters
     ----------
@@ -117,20 +126,24 @@ def restore_cells(cells: npt.NDArray[Any], what: dict[str, Any] | None) -> npt.N
     if what is None or _LEVELS not in what:
         return cells
     dtype = _dtype_of(what)
-    if not _is_of_intervals(dtype):
+    if not _goes_as_text(dtype):
         return cells
     return _mapped(cells, {str(level): level for level in dtype.categories})
 
 
 def _dtype_of(what: dict[str, Any]) -> pd.CategoricalDtype:
     levels = pd.Index([from_json(level) for level in what[_LEVELS]])
+    of = what.get(_OF)
+    if isinstance(of, str) and not isinstance(levels.dtype, pd.IntervalDtype):
+        levels = levels.astype(of)
     return pd.CategoricalDtype(levels, ordered=bool(what[_ORDERED]))
 
 
-def _is_of_intervals(dtype: object) -> bool:
-    return isinstance(dtype, pd.CategoricalDtype) and isinstance(
-        dtype.categories.dtype, pd.IntervalDtype
-    )
+def _goes_as_text(dtype: object) -> bool:
+    if not isinstance(dtype, pd.CategoricalDtype):
+        return False
+    of = dtype.categories.dtype
+    return isinstance(of, pd.IntervalDtype | pd.DatetimeTZDtype) or of.kind == "m"
 
 
 def _mapped(cells: npt.NDArray[Any], names: dict[Any, Any]) -> npt.NDArray[Any]:

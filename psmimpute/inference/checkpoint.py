@@ -292,6 +292,9 @@ def _load_model(
     # Shapes are compared on a device without memory before anything is allocated.
     with torch.device("meta"):
         shapes = PatternSetMixtureVAE(spec, n_members).state_dict()
+    # Tensors of no numbers are those of options that came later, and were not taken.
+    none = {name: torch.empty(shape.shape) for name, shape in shapes.items() if not shape.numel()}
+    given = none | given
     _require(shapes.keys() == given.keys(), "the tensors are not those of the model")
     for name, expected in shapes.items():
         found = given[name]

@@ -112,7 +112,7 @@ def _start_at_random(mask: SelfMasking, rows: Rows, gappy: tuple[int, ...]) -> N
         rows, np.ones((1, rows.cells.shape[1]), np.uint16), columns, known
     )
     start = torch.zeros(1, 1 + len(known), len(gappy), device=columns.device)
-    found = regressions.fit(start).coefficients[0].float()
+    found = regressions.fit(start).coefficients[0].float().to(mask.intercept.device)
     of_feature = mask.get_buffer("columns")
     for place, column in enumerate(gappy):
         mask.intercept[..., of_feature == column] = found[0, place]

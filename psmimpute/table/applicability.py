@@ -132,16 +132,44 @@ class Applicability:
         ConfigError
             As in :meth:`applies`.
         """
-        condition = dict(self.conditions)[name]
-        used = (
-            [n for n in df.columns if str(n) in condition.names]
-            if isinstance(condition, Expression)
-            else [n for n in df.columns if n != name]
-        )
         known = np.ones(len(df), dtype=bool)
-        for other in used:
+        for other in self.rests_on(name, df):
             known &= ~is_missing(df[other])
         return known & ~self.applies(name, df)
+
+    def is_formula(self, name: Hashable) -> bool:
+        """Whether a column's condition is a formula, which is told row by row.
+
+        Parameters
+        ----------
+        name : hashable
+            A column with a condition.
+
+        Returns
+        -------
+        bool
+        """
+        return isinstance(dict(self.conditions)[name], Expression)
+
+    def rests_on(self, name: Hashable, df: pd.DataFrame) -> list[Hashable]:
+        """Return the columns of a frame that a condition may rest on.
+
+        Parameters
+        ----------
+        name : hashable
+            A column with a condition.
+        df : DataFrame
+            The frame.
+
+        Returns
+        -------
+        list of hashable
+            Those that a formula names; of a function, all but the column at hand.
+        """
+        condition = dict(self.conditions)[name]
+        if isinstance(condition, Expression):
+            return [n for n in df.columns if str(n) in condition.names]
+        return [n for n in df.columns if n != name]
 
 
 def check_names(applicability: Applicability, df: pd.DataFrame) -> None:

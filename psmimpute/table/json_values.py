@@ -7,6 +7,7 @@ import decimal
 from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from psmimpute.exceptions import SchemaError
@@ -15,6 +16,17 @@ JSONValue: TypeAlias = str | int | float | bool | dict[str, Any] | None
 Unit: TypeAlias = Literal["s", "ms", "us", "ns"]
 
 _TYPE, _VALUE = "type", "value"
+
+
+def _timestamp(text: str, unit: Unit, zone: str | None = None) -> pd.Timestamp:
+    time = pd.Timestamp(text).as_unit(unit)
+    return time if zone is None else time.tz_convert(zone)
+
+
+def _timestamp_parts(time: pd.Timestamp) -> list[Any]:
+    """Text, unit and, where it has a name, the time zone, which one offset does not tell."""
+    zone = getattr(time.tz, "key", None) or getattr(time.tz, "zone", None)
+    return [time.isoformat(), time.unit, None if zone is None else str(zone)]
 
 
 def _interval_parts(value: pd.Interval[Any]) -> list[Any]:
@@ -28,7 +40,7 @@ def _interval(parts: list[Any]) -> pd.Interval[Any]:
 # Type, its tag, and the ways to JSON and back. Subclasses first: a Timestamp is a datetime,
 # a datetime is a date.
 _CODECS: tuple[tuple[type, str, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
-    (pd.Timestamp, "timestamp", lambda v: [v.isoformat(), v.unit], lambda v: _timestamp(*v)),
+    (pd.Timestamp, "timestamp", _timestamp_parts, lambda v: _timestamp(*v)),
     (pd.Timedelta, "timedelta", lambda v: [v.isoformat(), v.unit], lambda v: _timedelta(*v)),
     (datetime.date, "date", lambda v: v.isoformat(), datetime.date.fromisoformat),
     (pd.Interval, "interval", _interval_parts, _interval),
@@ -37,10 +49,6 @@ _CODECS: tuple[tuple[type, str, Callable[[Any], Any], Callable[[Any], Any]], ...
     (decimal.Decimal, "decimal", str, decimal.Decimal),
 )
 _TAGS = {tag: decode for _, tag, _, decode in _CODECS}
-
-
-def _timestamp(text: str, unit: Unit) -> pd.Timestamp:
-    return pd.Timestamp(text).as_unit(unit)
 
 
 def _timedelta(text: str, unit: Unit) -> pd.Timedelta:
@@ -71,6 +79,8 @@ def to_json(value: object) -> JSONValue:
     >>> from_json(to_json(("a", 1)))
     ('a', 1)
     """
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     for cls, tag, encode, _ in _CODECS:

@@ -80,6 +80,25 @@ def test_codes_and_dates_of_a_csv_file_stay_what_they_are(run, tmp_path):
     assert found["day"][found[".imp"] != "0"].str.fullmatch(r"\d{4}-\d{2}-\d{2}").all()
 
 
+def test_csv_rows_that_come_later_are_read_as_the_model_learned_them(run, tmp_path):
+    """What a batch looks like does not decide: none of its codes starts with a zero."""
+    table = psm.load_nhanes2().assign(day=pd.date_range("2020-01-01", periods=25), dose="05.2")
+    table["zip"] = ["00019", "10001", "20002", "30003", "40004"] * 5
+    table.loc[3, "dose"] = "12.3"
+    table.to_csv(tmp_path / "table.csv", index=False)
+    model = tmp_path / "table.psm"
+    run("fit", tmp_path / "table.csv", model, "--m", 2, "--max-steps", 3)
+    with_hours = table.assign(day=table["day"].astype(str) + " 12:00")
+    later = with_hours[with_hours["zip"] != "00019"].copy()
+    later.loc[later.index[0], "zip"] = None
+    later.to_csv(tmp_path / "later.csv", index=False)
+    run("impute", tmp_path / "later.csv", tmp_path / "out.csv", "--m", 2, "--model", model)
+    found = pd.read_csv(tmp_path / "out.csv", dtype={"zip": str})
+    assert set(found["zip"].dropna()) <= set(table["zip"])
+    assert found.loc[found[".imp"] > 0, "zip"].notna().all()
+    assert found["dose"].isin([5.2, 12.3]).all()
+
+
 def test_errors_are_one_line(run, source, tmp_path):
     (tmp_path / "bad.psm").write_text("no model")
     assert "cannot read" in run("fit", tmp_path / "no.parquet", tmp_path / "m", fails=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -242,3 +244,30 @@ def test_a_condition_that_no_draw_meets_is_told(fast):
     with pytest.warns(NotApplicableWarning, match="50 draws of each, and none agreed"):
         imp = impute(df, applicable_if={"z": "x > 9"}, **fast)
     assert imp.complete(1)["x"].notna().all()
+
+
+def test_only_what_draws_decide_is_drawn_again(fast):
+    """A condition that stays unknown is contradicted by nothing; new columns are not computed."""
+    rng = np.random.default_rng(3)
+    df = pd.DataFrame({"x": rng.normal(size=60), "sex": rng.choice(["f", "m"], 60)})
+    df["births"] = np.where(df["sex"] == "f", rng.poisson(2, 60), np.nan)
+    df.loc[df.index[df["births"].notna()][:3], ["sex", "x"]] = np.nan
+    options = {"applicable_if": {"births": "sex == 'f'"}, **fast}
+    held = impute(df, derived={"q": lambda d: pd.qcut(d["x"], 4, labels=False)}, **options)
+    known = df["sex"].isna()
+    assert all((frame.loc[known, "sex"] == "f").all() for frame in held)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NotApplicableWarning)
+        left = impute(df, exclude=["sex"], **options)
+    assert left.complete(1)["sex"].isna().equals(known)
+
+
+def test_a_condition_on_the_whole_frame_is_told_of_the_whole_frame(fast):
+    rng = np.random.default_rng(3)
+    df = pd.DataFrame({"x": rng.normal(size=200), "y": rng.normal(size=200)})
+    df["z"] = np.where(df["x"] > df["x"].mean() + 0.5, rng.normal(size=200), np.nan)
+    df.loc[df["z"].notna() & (rng.random(200) < 0.3), "x"] = np.nan
+    known = df["x"].isna()
+    imp = impute(df, applicable_if={"z": lambda d: d["x"] > d["x"].mean()}, **fast)
+    for frame in imp:
+        assert (frame.loc[known, "x"] > frame["x"].mean() - 0.1).all()

@@ -13,6 +13,7 @@ import psmimpute as psm
 from psmimpute.exceptions import CorruptFileError
 
 N_ROWS = 90
+SUMMER_AND_WINTER = pd.to_datetime(["2020-07-01", "2020-12-01"]).tz_localize("Europe/Berlin")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,19 @@ def table():
             "day": pd.Categorical(days[rng.integers(0, 2, N_ROWS)]),
             "dose": pd.Categorical(rng.choice([0.5, 1.5], N_ROWS)),
             "third": pd.cut(pd.Series(x), 3),
+            "age": pd.cut(pd.Series(rng.integers(0, 100, N_ROWS)), [-1, 18, 65, 100]),
+            "small": pd.Categorical.from_codes(
+                rng.integers(0, 2, N_ROWS), pd.Index([1, 5], dtype="int8")
+            ),
+            "count": pd.Series(rng.integers(1, 3, N_ROWS)).astype("Int64").astype("category"),
+            "wait": pd.Categorical(pd.to_timedelta(["1D", "36h"])[rng.integers(0, 2, N_ROWS)]),
+            "call": pd.Categorical(SUMMER_AND_WINTER[rng.integers(0, 2, N_ROWS)]),
+            "period": pd.cut(
+                pd.Series(SUMMER_AND_WINTER[rng.integers(0, 2, N_ROWS)]),
+                pd.to_datetime(["2020-05-01", "2020-10-01", "2021-03-01"]).tz_localize(
+                    "Europe/Berlin"
+                ),
+            ),
             "text": pd.Series(rng.choice(["a", "b"], N_ROWS), dtype=object),
             "label": pd.Categorical(rng.choice(["u", "v"], N_ROWS)),
         },

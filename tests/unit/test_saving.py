@@ -141,6 +141,21 @@ def test_what_cannot_be_read_says_so(fitted, tmp_path):
         PSMImputer.from_bytes(fitted.to_bytes(), device="cuda:77")
 
 
+def test_a_file_without_the_empty_tensors_of_later_options_is_read(tiny):
+    _, df = tiny
+    imputer = PSMImputer(2, missingness="selection", n_sets=1, **FAST).fit(df)
+    dropped = []
+
+    def older(tensors):
+        dropped.extend(name for name, tensor in tensors.items() if not tensor.numel())
+        for name in dropped:
+            del tensors[name]
+
+    loaded = PSMImputer.from_bytes(_forge(imputer.to_bytes(), _nothing, older))
+    assert any("missingness.covariates" in name for name in dropped)
+    _same(loaded.impute(df), imputer.impute(df))
+
+
 def test_the_device_of_the_fit_is_not_that_of_the_loaded_model(tiny):
     """The file holds tensors without a device; what it says of one is for the reader."""
     imputer, df = tiny

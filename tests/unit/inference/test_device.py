@@ -37,12 +37,14 @@ def test_a_device_that_is_not_there_is_refused(name):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_an_accelerator_gives_what_the_cpu_gives():
+@pytest.mark.parametrize("missingness", ["shared", "selection"])
+def test_an_accelerator_gives_what_the_cpu_gives(missingness):
     """Draws share their random numbers; the noise of training is the device's own."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 1)) + 0.5 * rng.normal(size=(80, 3))
     df = pd.DataFrame(np.where(rng.random(x.shape) < 0.2, np.nan, x), columns=list("abc"))
     fast = {"fit": FitConfig(max_steps=10), "model": ModelConfig(hidden_dim=0), "n_sets": 1}
+    fast["missingness"] = missingness
     found = [impute(df, m=2, seed=1, device=device, **fast) for device in ("cpu", "cuda")]
     assert found[1].info.device.startswith("cuda")
     for on_cpu, on_gpu in zip(*found, strict=True):

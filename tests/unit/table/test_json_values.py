@@ -6,6 +6,7 @@ import datetime
 import decimal
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -37,6 +38,17 @@ def test_values_come_back_equal_and_of_their_type(value):
     back = from_json(json.loads(json.dumps(to_json(value))))
     assert back == value
     assert type(back) is type(value)
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    for value in (np.int64(1), np.float32(0.5), np.bool_(True)):
+        assert to_json(value) == value
+        assert type(to_json(value)) in (int, float, bool)
+
+
+def test_a_time_keeps_its_zone():
+    back = from_json(to_json(pd.Timestamp("2020-07-01", tz="Europe/Berlin")))
+    assert str(back.tz) == "Europe/Berlin"
 
 
 def test_other_types_are_refused():
