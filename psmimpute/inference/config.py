@@ -27,7 +27,8 @@ class FitConfig:
         Rows of a step for each member: 256 below 2,000 rows, else 512. A table with up to twice
         as many rows is used whole in every step, weighted by the member's bootstrap counts.
     n_samples : int or "auto", default "auto"
-        Importance samples of the bound in training.
+        Importance samples of the bound in training, of each pattern set; where these are four or
+        more, and there are networks, of all sets together.
     learning_rate : float, default 0.01
         Of the linear parameters, at its peak.
     network_rate : float or "auto", default "auto"

@@ -384,9 +384,10 @@ def _with_selection_effort(plan: Plan, spec: ModelSpec, fit: FitConfig) -> Plan:
 def _largest_tensor(model: PatternSetMixtureVAE, n_samples: int, n_rows: int) -> int:
     """Numbers in the largest tensor of a member's step of so many samples and rows."""
     spec = model.spec
-    n_sets = 1 if model.learns_from_sampled_sets else spec.n_sets
-    width = max(spec.hidden_dim, spec.layout.n_outputs, spec.latent_dim)
-    return n_samples * n_sets * n_rows * width
+    wide = max(spec.hidden_dim, spec.layout.n_outputs)
+    if model.learns_from_sampled_sets:  # z is in every set until its own is drawn
+        return n_samples * n_rows * max(wide, spec.n_sets * spec.latent_dim)
+    return n_samples * spec.n_sets * n_rows * max(wide, spec.latent_dim)
 
 
 @torch.no_grad()
