@@ -213,12 +213,27 @@ def test_the_start_is_far_better_than_nothing_and_finite(linear_gaussian, n_sets
     assert started > nothing + 0.3
 
 
-def _choose(x, *, linear_gaussian, sets=None, steps=60):
+def _choose(x, *, linear_gaussian, sets=None, steps=60, hidden_dim=0):
     exact = linear_gaussian(n_rows=len(x), n_sets=1, n_members=1).with_rows(x)
-    spec = exact.model().spec
+    spec = exact.model(hidden_dim=hidden_dim).spec
     fit = FitConfig(max_steps=steps)
     found = CommonFit(spec, exact.store(), fit=fit, seed=1, on_step=None)
     return found.choose(sets=sets)
+
+
+def test_of_many_rows_what_was_chosen_is_trained_on(linear_gaussian, rng, monkeypatch):
+    monkeypatch.setattr("psmimpute.inference.structure.MANY_ROWS", 300)
+    bent = rng.normal(size=(400, 1)) + np.zeros(5)
+    bent[:, 1::2] **= 2
+    x = bent + 0.2 * rng.normal(size=(400, 5))
+    few, many = (
+        _choose(x[:n], linear_gaussian=linear_gaussian, sets=1, hidden_dim=16) for n in (299, 400)
+    )
+    for chosen in (few, many):
+        assert chosen.spec.hidden_dim == 16
+    assert "trained on" not in few.reason
+    told = float(many.reason.rpartition("trained on to ")[2])
+    assert told <= many.comparisons[-1]["held_out_loss"] + 5e-4
 
 
 def test_the_number_of_sets_is_chosen_on_held_out_rows_and_says_why(linear_gaussian, rng):
