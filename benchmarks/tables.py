@@ -156,6 +156,10 @@ def _ratio(ours: pd.Series, theirs: pd.Series) -> str:
 def others(found: pd.DataFrame, rate: float) -> str:
     """Markdown of the other scores, a row for each method and MCAR data set."""
     part = found[(found["rate"] == rate) & (found["mechanism"] == "mcar")]
+    drawn = part["draw_rmse"].notna()
+    some = drawn.groupby([part["method"], part["data"]]).transform("any")
+    # Of draws where there are any: their distance and that of means are not averaged.
+    part = part.assign(energy=part["energy"].where(drawn | ~some))
     rows = [["method", "data", *(title for title, _ in _SCORES.values())]]
     grouped = part.groupby(["method", "data"])[list(_SCORES)].mean()
     for data in _DATA:
