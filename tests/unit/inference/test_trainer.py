@@ -13,8 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from psmimpute.exceptions import ConfigError
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.members import Resamples, resample_rows
+from psmimpute.inference.plans import plan_training
 from psmimpute.inference.start import Start
-from psmimpute.inference.structure import CommonFit, plan_training
+from psmimpute.inference.structure import CommonFit
 from psmimpute.inference.trainer import Plan, Trainer, _is_hopeless
 from psmimpute.model.config import ModelConfig
 
