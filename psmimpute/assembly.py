@@ -19,8 +19,10 @@ from psmimpute.table.encoding import decode_column, encode
 from psmimpute.table.schema import TableSchema
 from psmimpute.table.transforms import TransformKind
 
-# Standard deviations by which draws of a logarithmic column may lie beyond the observed ones.
+# Standard deviations by which draws of a column that goes by logarithms or roots may lie beyond
+# the observed ones: what is little on that scale is much on the column's own.
 _BEYOND = 1.5
+_BENT = (TransformKind.LOG, TransformKind.CUBE_ROOT, TransformKind.SQRT)
 
 Unseen = Literal["error", "missing"]
 
@@ -159,7 +161,7 @@ class RowImputer:
             stacked = np.stack(cells, -1) if cells else np.empty((m, n_missing, 0))
             features[slices[j]] = [nothing] * len(cells)
             del cells
-            if column.transform is not None and column.transform.kind is TransformKind.LOG:
+            if column.transform is not None and column.transform.kind in _BENT:
                 low, high = fitted.latent_range[slices[j]][-1]
                 stacked[..., -1] = np.clip(stacked[..., -1], low - _BEYOND, high + _BEYOND)
             decoded = decode_column(column, stacked.reshape(m * n_missing, -1))

@@ -211,7 +211,7 @@ def _describe_numbers(
     check_bounds(column.name, bounds, numbers, series.index)
     whole = limits.is_integer or is_whole(x)
     column = replace(column, bounds=bounds, is_integer=whole, transform=_transform(column, x))
-    return replace(column, support=number_support(column, limits))
+    return replace(column, support=number_support(column, limits, x.min()))
 
 
 def _transform(column: ColumnSchema, x: FloatArray) -> Transform:

@@ -17,6 +17,7 @@ from psmimpute.table.transforms import TransformKind
 
 # Whole numbers pass through float64 and int64; this is safe in both.
 _LARGEST_INTEGER = 2.0**62
+_ROOTS = (TransformKind.SQRT, TransformKind.CUBE_ROOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ def number_limits(dtype: np.dtype[Any] | ExtensionDtype) -> NumberLimits:
     return NumberLimits(float(ends.min), float(ends.max), smallest, False, held.type)
 
 
-def number_support(column: ColumnSchema, limits: NumberLimits) -> tuple[float, float]:
+def number_support(
+    column: ColumnSchema, limits: NumberLimits, lowest: float
+) -> tuple[float, float]:
     """Return the range to which imputed numbers are clipped.
 
     Parameters
@@ -98,6 +101,9 @@ def number_support(column: ColumnSchema, limits: NumberLimits) -> tuple[float, f
         A column of numbers, its support not yet known.
     limits : NumberLimits
         Of its dtype.
+    lowest : float
+        Smallest observed value. Half of it bounds positive values that go by roots: a root
+        below zero has none to go back to.
 
     Returns
     -------
@@ -110,11 +116,12 @@ def number_support(column: ColumnSchema, limits: NumberLimits) -> tuple[float, f
         If the bounds leave no value that the kind and the dtype allow.
     """
     low, high = limits.low, limits.high
-    rooted = column.transform is not None and column.transform.kind is TransformKind.SQRT
-    if column.kind is ColumnKind.COUNT or rooted:  # then no observed value is negative
-        low = 0.0
-    elif column.kind in (ColumnKind.POSITIVE, ColumnKind.SEMICONTINUOUS):
+    rooted = column.transform is not None and column.transform.kind in _ROOTS
+    if column.kind in (ColumnKind.POSITIVE, ColumnKind.SEMICONTINUOUS):
         low = 1.0 if column.is_integer else limits.smallest
+        low = max(low, lowest / 2) if rooted else low
+    elif column.kind is ColumnKind.COUNT or rooted:  # then no observed value is negative
+        low = 0.0
     if column.bounds is not None:
         low, high = max(low, column.bounds[0]), min(high, column.bounds[1])
     if column.is_integer:

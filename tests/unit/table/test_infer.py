@@ -78,6 +78,15 @@ def test_a_column_that_goes_by_square_roots_is_never_imputed_negative(rng):
     assert found["error"].support[0] < 0
 
 
+def test_a_positive_column_that_goes_by_roots_stays_above_half_its_smallest_value(rng):
+    waiting = rng.gamma(2.0, size=N)
+    found = _kinds(waiting=waiting, income=rng.lognormal(size=N))
+    assert (found["waiting"].kind, found["waiting"].transform.kind) == ("positive", "cube_root")
+    assert found["waiting"].support[0] == waiting.min() / 2
+    assert found["income"].transform.kind == "log"
+    assert 0 < found["income"].support[0] < 1e-300
+
+
 def test_categories_labels_and_times(rng):
     days = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 99, N), unit="D")
     found = _kinds(

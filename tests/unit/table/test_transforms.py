@@ -119,12 +119,27 @@ def test_choices(rng):
     assert choose_for_continuous(rng.standard_t(6, size=n)).kind == "identity"
     assert choose_for_continuous(rng.standard_t(1.5, size=n)).kind == "normal_scores"
     assert choose_for_continuous(rng.exponential(size=30)).kind == "identity"
+    assert choose_for_continuous(rng.gamma(0.3, size=n)).kind == "cube_root"
     assert choose_for_positive(rng.lognormal(size=n)).kind == "log"
+    assert choose_for_positive(rng.gamma(2.0, size=n)).kind == "cube_root"
+    assert choose_for_positive(rng.normal(170, 10, size=n)).kind == "sqrt"
     outlier = np.append(rng.lognormal(size=300), 1e5)
     assert choose_for_positive(outlier).kind == "log"
     assert choose_for_positive(np.exp(rng.exponential(size=n))).kind == "normal_scores"
-    assert choose_for_positive(rng.beta(0.3, 0.3, size=n)).kind == "normal_scores"
+    assert choose_for_positive(rng.beta(0.3, 0.3, size=n)).kind == "cube_root"
     assert choose_for_count(rng.binomial(20, 0.5, size=n).astype(float)).kind == "identity"
     assert choose_for_count(rng.poisson(3.5, size=n).astype(float)).kind == "identity"
     assert choose_for_count(rng.negative_binomial(3, 0.3, size=n).astype(float)).kind == "sqrt"
     assert choose_for_count(rng.geometric(0.02, size=n) ** 2.0).kind == "log1p"
+
+
+def test_few_values_do_not_prove_a_stronger_transform(rng):
+    x = rng.lognormal(size=2000)
+    assert choose_for_positive(x).kind == "log"
+    assert choose_for_positive(x[:12]).kind == "sqrt"
+
+
+@pytest.mark.parametrize("size", [1e-250, 1.0, 1e250])
+def test_the_unit_does_not_choose_the_transform(rng, size):
+    for x, kind in ((rng.gamma(2.0, size=500), "cube_root"), (rng.lognormal(size=500), "log")):
+        assert choose_for_positive(size * x).kind == kind
