@@ -116,6 +116,14 @@ def _e(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame.join(more), where.join(make_gaps(more, rng, **dict.fromkeys(more, 0.1)))
 
 
+def _f(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw a skewed predictor whose line to the outcome is straight."""
+    x2 = rng.normal(size=n)
+    x1 = rng.gamma(1.5, np.exp(0.25 * x2))
+    frame = pd.DataFrame({"x1": x1, "x2": x2, "y": x1 - 0.5 * x2 + 1.5 * rng.normal(size=n)})
+    return frame, make_gaps(frame, rng, x1=expit(-1.3 + 0.5 * frame.y), x2=np.full(n, 0.1))
+
+
 def _regression(
     formula: str, model: Callable[..., object], means: tuple[str, ...]
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -141,6 +149,7 @@ def _regression(
 _OLS = _regression("y ~ x1 + x2", smf.ols, ("x1", "y"))
 _INTERACTION = {"Intercept": 0.0, "x1": 1.0, "x2": 1.0, "x1:x2": 1.0, "mean_x1": 0.0, "mean_y": 0.0}
 _TRUTH = {"Intercept": 1.0, "x1": 1.0, "x2": -0.5, "mean_x1": 0.0, "mean_y": 1.0}
+_F_MEAN = 1.5 * float(np.exp(0.25**2 / 2))
 DESIGNS = {
     "A1": Design(_a1, _OLS, _TRUTH),
     "A2": Design(_a2, _OLS, _TRUTH),
@@ -154,4 +163,9 @@ DESIGNS = {
     "C": Design(_c, _regression("y ~ x1 * x2", smf.ols, ("x1", "y")), _INTERACTION),
     "D": Design(_d, _OLS, _TRUTH | {"mean_x1": 0.75, "mean_y": 1.375}),
     "E": Design(_e, _regression("y ~ x1 * x2", smf.ols, ("x1", "y")), _INTERACTION),
+    "F": Design(
+        _f,
+        _OLS,
+        {"Intercept": 0.0, "x1": 1.0, "x2": -0.5, "mean_x1": _F_MEAN, "mean_y": _F_MEAN},
+    ),
 }
