@@ -300,18 +300,17 @@ def choose_for_continuous(x: FloatArray) -> Transform:
     Returns
     -------
     Transform
-        Affine, unless the values are heavily skewed or heavy-tailed: then a square or cube root,
-        if none is negative and it mends that, or else through normal scores. The root keeps lines
-        between columns that hang together straighter than scores do, above all in the tail, and
-        goes on beyond the largest value that was observed.
+        Affine, unless the values are heavily skewed or heavy-tailed: then a square root, if none
+        is negative and it mends that, or else through normal scores. The root keeps lines between
+        columns that hang together straighter than scores do, above all in the tail, and goes on
+        beyond the largest value that was observed.
     """
     if len(x) < SHAPE_NEEDS or not _is_heavy(x, HEAVY_SKEWNESS):
         return Transform.fitted(TransformKind.IDENTITY, x)
     if x.min() >= 0:
-        for kind in (TransformKind.SQRT, TransformKind.CUBE_ROOT):
-            root = Transform.fitted(kind, x)
-            if not _is_heavy(root.forward(x), ROOT_SKEWNESS):
-                return root
+        root = Transform.fitted(TransformKind.SQRT, x)
+        if not _is_heavy(root.forward(x), ROOT_SKEWNESS):
+            return root
     return Transform.fitted(TransformKind.NORMAL_SCORES, x)
 
 
