@@ -124,6 +124,14 @@ def _f(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, make_gaps(frame, rng, x1=expit(-1.3 + 0.5 * frame.y), x2=np.full(n, 0.1))
 
 
+def _g(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw a skewed predictor that is complete, and an outcome that is skewed by it alone."""
+    x2 = rng.normal(size=n)
+    x1 = rng.gamma(1.2, 1.0, n)
+    frame = pd.DataFrame({"x1": x1, "x2": x2, "y": 5 + 1.5 * x1 - 0.5 * x2 + rng.normal(size=n)})
+    return frame, make_gaps(frame, rng, y=expit(-1.3 + 0.6 * x1), x2=np.full(n, 0.1))
+
+
 def _regression(
     formula: str, model: Callable[..., object], means: tuple[str, ...]
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -168,4 +176,5 @@ DESIGNS = {
         _OLS,
         {"Intercept": 0.0, "x1": 1.0, "x2": -0.5, "mean_x1": _F_MEAN, "mean_y": _F_MEAN},
     ),
+    "G": Design(_g, _OLS, {"Intercept": 5.0, "x1": 1.5, "x2": -0.5, "mean_x1": 1.2, "mean_y": 6.8}),
 }

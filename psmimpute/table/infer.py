@@ -12,6 +12,7 @@ from psmimpute.exceptions import SchemaError
 from psmimpute.table.describe import Bounds, ColumnRequest, LeftOut, describe_column
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.reading import column_at, column_names
+from psmimpute.table.scales import choose_scales
 from psmimpute.table.schema import ColumnSchema, TableSchema
 
 _MOST_NAMES_SHOWN = 20
@@ -92,7 +93,8 @@ def infer_schema(
     _raise_all(problems)
     if not columns:
         raise SchemaError("no column is left to model: exclude fewer columns")
-    return TableSchema(tuple(columns), tuple(left_out), tuple(left_out.values()))
+    schema = TableSchema(tuple(columns), tuple(left_out), tuple(left_out.values()))
+    return choose_scales(schema, df)
 
 
 def _raise_all(problems: list[SchemaError]) -> None:

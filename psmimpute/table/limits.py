@@ -18,6 +18,8 @@ from psmimpute.table.transforms import TransformKind
 # Whole numbers pass through float64 and int64; this is safe in both.
 _LARGEST_INTEGER = 2.0**62
 _ROOTS = (TransformKind.SQRT, TransformKind.CUBE_ROOT)
+# Their inverses are positive whatever was drawn.
+_ALWAYS_POSITIVE = (TransformKind.LOG, TransformKind.NORMAL_SCORES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,8 @@ def number_support(
     limits : NumberLimits
         Of its dtype.
     lowest : float
-        Smallest observed value. Half of it bounds positive values that go by roots: a root
-        below zero has none to go back to.
+        Smallest observed value. Half of it bounds positive values that go by a root or as they
+        are: nothing else keeps what is drawn above zero.
 
     Returns
     -------
@@ -116,11 +118,11 @@ def number_support(
         If the bounds leave no value that the kind and the dtype allow.
     """
     low, high = limits.low, limits.high
-    rooted = column.transform is not None and column.transform.kind in _ROOTS
+    kind = None if column.transform is None else column.transform.kind
     if column.kind in (ColumnKind.POSITIVE, ColumnKind.SEMICONTINUOUS):
         low = 1.0 if column.is_integer else limits.smallest
-        low = max(low, lowest / 2) if rooted else low
-    elif column.kind is ColumnKind.COUNT or rooted:  # then no observed value is negative
+        low = low if kind in _ALWAYS_POSITIVE else max(low, lowest / 2)
+    elif column.kind is ColumnKind.COUNT or kind in _ROOTS:  # then no observed value is negative
         low = 0.0
     if column.bounds is not None:
         low, high = max(low, column.bounds[0]), min(high, column.bounds[1])

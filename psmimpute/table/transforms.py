@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+Choice = TypeVar("Choice")
 
 N_KNOTS = 128
 # A sample skewness or kurtosis says little of the shape of a column below this many values.
@@ -42,8 +44,13 @@ class TransformKind(StrEnum):
     NORMAL_SCORES = "normal_scores"
 
 
-# g(x) of positive values up to factors: the power of x, 0 for its logarithm.
-_POWERS = {TransformKind.LOG: 0.0, TransformKind.CUBE_ROOT: 1 / 3, TransformKind.SQRT: 1 / 2}
+# g(x) of positive values up to factors: the power of x, 0 for its logarithm; the weakest first.
+POWERS = {
+    TransformKind.IDENTITY: 1.0,
+    TransformKind.SQRT: 1 / 2,
+    TransformKind.CUBE_ROOT: 1 / 3,
+    TransformKind.LOG: 0.0,
+}
 # Half the 95 % quantile of chi square with one degree of freedom: log likelihoods closer than this
 # do not tell powers apart, and the weaker has the lighter tail.
 _MOST_BEHIND = 1.92
@@ -305,17 +312,29 @@ def choose_for_continuous(x: FloatArray) -> Transform:
         columns that hang together straighter than scores do, above all in the tail, and goes on
         beyond the largest value that was observed.
     """
-    if len(x) < SHAPE_NEEDS or not _is_heavy(x, HEAVY_SKEWNESS):
+    if len(x) < SHAPE_NEEDS or not is_heavy(x, HEAVY_SKEWNESS):
         return Transform.fitted(TransformKind.IDENTITY, x)
     if x.min() >= 0:
         root = Transform.fitted(TransformKind.SQRT, x)
-        if not _is_heavy(root.forward(x), ROOT_SKEWNESS):
+        if not is_heavy(root.forward(x), ROOT_SKEWNESS):
             return root
     return Transform.fitted(TransformKind.NORMAL_SCORES, x)
 
 
-def _is_heavy(x: FloatArray, skewness: float) -> bool:
-    """Tell whether values are more skewed than that, or heavy-tailed."""
+def is_heavy(x: FloatArray, skewness: float) -> bool:
+    """Tell whether values are more skewed than that, or heavy-tailed.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        Finite values.
+    skewness : float
+        Most that is allowed, of values clipped at their outermost hundredths.
+
+    Returns
+    -------
+    bool
+    """
     return abs(_clipped_skewness(x)) > skewness or shape_moments(x)[1] > HEAVY_KURTOSIS
 
 
@@ -346,21 +365,51 @@ def choose_for_positive(x: FloatArray) -> Transform:
     .. [1] Box, G. E. P. and Cox, D. R. (1964). An analysis of transformations. Journal of the
        Royal Statistical Society B 26(2), 211-252.
     """
-    likely = {kind: _log_likelihood(kind, x) for kind in _POWERS}
-    close = [kind for kind, value in likely.items() if max(likely.values()) - value < _MOST_BEHIND]
-    chosen = Transform.fitted(max(close, key=_POWERS.__getitem__), x)
+    bent = [kind for kind in POWERS if kind is not TransformKind.IDENTITY]
+    chosen = Transform.fitted(first_likely({kind: log_likelihood(kind, x) for kind in bent}), x)
     y = chosen.forward(x)
     skewed = shape_moments(y)[0] < LEFT_SKEWNESS or _clipped_skewness(y) > HEAVY_SKEWNESS
     heavy = skewed and len(x) >= SHAPE_NEEDS
     return Transform.fitted(TransformKind.NORMAL_SCORES, x) if heavy else chosen
 
 
-def _log_likelihood(kind: TransformKind, x: FloatArray) -> float:
-    """Log likelihood of positive values, up to a constant, if they are normal once transformed."""
-    power = _POWERS[kind]
+def log_likelihood(kind: TransformKind, x: FloatArray) -> float:
+    """Log likelihood of positive values, up to a constant, if they are normal once transformed.
+
+    Parameters
+    ----------
+    kind : TransformKind
+        One of `POWERS`.
+    x : ndarray, shape (n,)
+        Positive values.
+
+    Returns
+    -------
+    float
+        In nats.
+    """
+    power = POWERS[kind]
     slope = np.log(power) if power > 0 else 0.0
     each = slope + (power - 1) * np.log(x).mean() - np.log(Transform.fitted(kind, x).scale)
     return float(len(x) * each)
+
+
+def first_likely(likely: Mapping[Choice, float]) -> Choice:
+    """Return the first choice that a likelihood ratio test does not reject.
+
+    Parameters
+    ----------
+    likely : mapping to float
+        Log likelihoods of choices, the one to be preferred first.
+
+    Returns
+    -------
+    object
+        The first whose log likelihood is close to the largest: against the best of them, a test of
+        the 5 % level with one degree of freedom does not reject it.
+    """
+    best = max(likely.values())
+    return next(choice for choice, value in likely.items() if best - value < _MOST_BEHIND)
 
 
 def choose_for_amounts(x: FloatArray) -> Transform:

@@ -1,0 +1,274 @@
+"""The scale of each positive column, chosen with the table and not by the column alone.
+
+What is imputed is normal around a line in the other columns, so that is what a transform is for
+[1]_: the values of a column need not be normal, but what the others leave of it should be, and the
+lines should be straight. A complete column is only a predictor, and its own shape does not count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from psmimpute.table.encoding import encode
+from psmimpute.table.kinds import ColumnKind, Family
+from psmimpute.table.limits import number_limits, number_support
+from psmimpute.table.reading import column_at, column_names, read_numbers
+from psmimpute.table.schema import ColumnSchema, TableSchema
+from psmimpute.table.transforms import (
+    POWERS,
+    SHAPE_NEEDS,
+    Transform,
+    TransformKind,
+    first_likely,
+    is_heavy,
+    location_scale,
+    log_likelihood,
+)
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+_MOST_ROWS = 2_000
+# Beyond so many predictors every column has relatives enough to be seen through, and the
+# regressions take longer than the fit.
+_MOST_PREDICTORS = 40
+# A column is judged by its regression on the others if it has so many rows for each of them, and if
+# more of its cells are missing than this.
+_ROWS_FOR_PREDICTOR, _LEAST_MISSING = 5, 0.01
+# More skewed than that, or heavy-tailed, values are not left as they are.
+_MOST_SKEWNESS = 2.0
+_MOST_SWEEPS = 3
+_RIDGE = 1e-4
+_LEAST_VARIANCE = 1e-12
+
+
+def choose_scales(schema: TableSchema, df: pd.DataFrame) -> TableSchema:
+    """Choose the transforms of positive columns again, by their regressions on the others.
+
+    Parameters
+    ----------
+    schema : TableSchema
+        Inferred column by column.
+    df : DataFrame
+        The table that it was inferred from.
+
+    Returns
+    -------
+    TableSchema
+        A positive column keeps its transform unless a likelihood ratio test of the 5 % level
+        rejects it for the identity, square root, cube root or logarithm under which the
+        regressions of the columns with gaps are most likely. The same where no column is positive
+        or has gaps, and where there are too many columns or too few rows.
+
+    References
+    ----------
+    .. [1] Box, G. E. P. and Cox, D. R. (1964). An analysis of transformations. Journal of the
+       Royal Statistical Society B 26(2), 211-252.
+    """
+    relations = _Relations.of(schema, _sample(df))
+    if relations is None:
+        return schema
+    alone = {each.column: each.alone for each in relations.scaled}
+    weakest = {each.column: next(iter(each.places)) for each in relations.scaled}
+    found = max((relations.ascend(start) for start in (alone, weakest)), key=relations.score)
+    columns = list(schema.columns)
+    for j, kind in found.items():
+        if kind != alone[j]:
+            columns[j] = _rescaled(columns[j], kind, df)
+    return replace(schema, columns=tuple(columns))
+
+
+def _sample(df: pd.DataFrame) -> pd.DataFrame:
+    if len(df) <= _MOST_ROWS:
+        return df
+    return df.iloc[np.sort(np.random.default_rng(0).permutation(len(df))[:_MOST_ROWS])]
+
+
+def _rescaled(column: ColumnSchema, kind: TransformKind, df: pd.DataFrame) -> ColumnSchema:
+    series = _series(column, df)
+    numbers = read_numbers(series)
+    x = numbers[~np.isnan(numbers)]
+    column = replace(column, transform=Transform.fitted(kind, x))
+    return replace(column, support=number_support(column, number_limits(series.dtype), x.min()))
+
+
+def _series(column: ColumnSchema, df: pd.DataFrame) -> pd.Series:
+    return column_at(df, column_names(df).index(column.name), column.name)
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """A positive column on each scale that it may have, the weakest first.
+
+    Attributes
+    ----------
+    column : int
+        Position in the schema.
+    alone : TransformKind
+        The scale that it has by itself.
+    places : dict of TransformKind to int
+        Where it is among the predictors.
+    log_likelihoods : dict of TransformKind to float
+        Of the values by themselves.
+    """
+
+    column: int
+    alone: TransformKind
+    places: dict[TransformKind, int]
+    log_likelihoods: dict[TransformKind, float]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A number of a column with gaps, whose regression on the other columns is judged.
+
+    Attributes
+    ----------
+    column : int
+        Position of its column in the schema.
+    place : int
+        Where it is among the predictors; of a positive column, on its weakest scale.
+    n : int
+        Rows where it is observed.
+    products : ndarray, shape (n_predictors, n_predictors)
+        Sums over these rows of the products of all predictors, on all scales.
+    """
+
+    column: int
+    place: int
+    n: int
+    products: FloatArray
+
+
+_Choice = dict[int, TransformKind]
+
+
+class _Predictors:
+    """What stands for the columns in regressions: standardised, zero where missing.
+
+    Attributes
+    ----------
+    values : list of ndarray, shape (n_rows,)
+        A constant first.
+    column : list of int
+        Of each, the position of its column in the schema; -1 for the constant.
+    fixed : list of int
+        Places of those that are not of a column that may have several scales.
+    scaled : list of _Scaled
+        The columns that may.
+    observed : ndarray of bool, shape (n_rows, n_columns)
+    """
+
+    def __init__(self, schema: TableSchema, df: pd.DataFrame) -> None:
+        table = encode(schema, df)
+        self.observed = table.observed_cells
+        self.values: list[FloatArray] = [np.ones(len(df))]
+        self.column, self.fixed, self.scaled = [-1], [0], list[_Scaled]()
+        for j, (column, place) in enumerate(
+            zip(schema.columns, schema.feature_slices, strict=True)
+        ):
+            if self._add_scales(j, column, df):
+                continue
+            for k in range(*place.indices(len(table.features))):
+                feature, x, seen = table.features[k], table.values[:, k], table.observed[:, k]
+                levels = range(1, feature.n_levels)
+                nominal = feature.family is Family.CATEGORICAL
+                for each in [x == level for level in levels] if nominal else [x]:
+                    self.fixed.append(self._add(j, each.astype(np.float64), seen))
+
+    def _add(self, column: int, x: FloatArray, seen: BoolArray) -> int:
+        loc, scale = location_scale(x[seen]) if seen.any() else (0.0, 1.0)
+        self.values.append(np.where(seen, (x - loc) / scale, 0.0))
+        self.column.append(column)
+        return len(self.column) - 1
+
+    def _add_scales(self, j: int, column: ColumnSchema, df: pd.DataFrame) -> bool:
+        """Put a positive column on all scales; tell whether it is one that has several."""
+        transform, seen = column.transform, self.observed[:, j]
+        if column.kind is not ColumnKind.POSITIVE or transform is None:
+            return False
+        if transform.kind not in POWERS or np.count_nonzero(seen) < SHAPE_NEEDS:
+            return False
+        numbers = read_numbers(_series(column, df))
+        x = numbers[seen]
+        bent = is_heavy(x, _MOST_SKEWNESS)
+        kinds = [kind for kind in POWERS if not (bent and kind is TransformKind.IDENTITY)]
+        filled = np.where(seen, numbers, x[0])
+        self.scaled.append(
+            _Scaled(
+                j,
+                transform.kind,
+                {k: self._add(j, Transform.fitted(k, x).forward(filled), seen) for k in kinds},
+                {k: log_likelihood(k, x) for k in kinds},
+            )
+        )
+        return True
+
+
+class _Relations:
+    """Regressions of the columns with gaps on the others, for any choice of scales.
+
+    All products of predictors are summed once.
+    """
+
+    def __init__(self, predictors: _Predictors, outcomes: list[_Outcome]) -> None:
+        self.scaled, self.outcomes = predictors.scaled, outcomes
+        self._fixed, self._column = np.array(predictors.fixed), np.array(predictors.column)
+        self._products = np.stack([outcome.products for outcome in outcomes])
+        self._n = np.array([outcome.n for outcome in outcomes], dtype=np.float64)
+        self._own = np.array([outcome.column for outcome in outcomes])
+
+    @classmethod
+    def of(cls, schema: TableSchema, df: pd.DataFrame) -> Self | None:
+        """Sum the products; None if there is nothing to choose, or to judge by."""
+        if not any(column.kind is ColumnKind.POSITIVE for column in schema.columns):
+            return None
+        predictors = _Predictors(schema, df)
+        n_predictors = len(predictors.fixed) + len(predictors.scaled)
+        if not predictors.scaled or n_predictors > _MOST_PREDICTORS:
+            return None
+        values = np.column_stack(predictors.values)
+        first = [next(iter(each.places.values())) for each in predictors.scaled]
+        outcomes = []
+        for j in np.flatnonzero((~predictors.observed).mean(0) > _LEAST_MISSING):
+            seen = values[predictors.observed[:, j]]
+            if len(seen) >= max(SHAPE_NEEDS, _ROWS_FOR_PREDICTOR * n_predictors):
+                places = [k for k in predictors.fixed + first if predictors.column[k] == j]
+                products = seen.T @ seen
+                outcomes += [_Outcome(int(j), k, len(seen), products) for k in places]
+        return cls(predictors, outcomes) if outcomes else None
+
+    def ascend(self, choice: _Choice) -> _Choice:
+        """Change one scale at a time, until that makes the table no more likely."""
+        for _ in range(_MOST_SWEEPS):
+            before = choice
+            for each in self.scaled:
+                kinds = [each.alone, *(kind for kind in each.places if kind != each.alone)]
+                likely = {kind: self.score(choice | {each.column: kind}) for kind in kinds}
+                choice = choice | {each.column: first_likely(likely)}
+            if choice == before:
+                break
+        return choice
+
+    def score(self, choice: _Choice) -> float:
+        """Log likelihood of the regressions, up to a constant."""
+        places = {each.column: each.places[choice[each.column]] for each in self.scaled}
+        used = np.concatenate([self._fixed, list(places.values())]).astype(np.intp)
+        outcome = np.array([places.get(o.column, o.place) for o in self.outcomes])
+        own = self._column[used] == self._own[:, None]
+        each, diagonal = np.arange(len(outcome)), np.arange(len(used))
+        a = self._products[:, used[:, None], used]
+        a = np.where(own[:, :, None] | own[:, None, :], 0.0, a)
+        a[:, diagonal, diagonal] += np.where(own, 1.0, _RIDGE * self._n[:, None])
+        b = np.where(own, 0.0, self._products[each[:, None], used, outcome[:, None]])
+        slopes = np.linalg.solve(a, b[..., None])[..., 0]
+        left = self._products[each, outcome, outcome] - (slopes * b).sum(1)
+        variance = left / (self._n - (~own).sum(1))
+        fits = -0.5 * (self._n * np.log(np.maximum(variance, _LEAST_VARIANCE))).sum()
+        judged = [s for s in self.scaled if s.column in self._own]
+        return float(fits + sum(s.log_likelihoods[choice[s.column]] for s in judged))
