@@ -93,7 +93,8 @@ def _rescaled(column: ColumnSchema, kind: TransformKind, df: pd.DataFrame) -> Co
     series = _series(column, df)
     numbers = read_numbers(series)
     x = numbers[~np.isnan(numbers)]
-    column = replace(column, transform=Transform.fitted(kind, x))
+    reason = f"{column.reason}; its lines with other columns are straighter on this scale"
+    column = replace(column, transform=Transform.fitted(kind, x), reason=reason)
     return replace(column, support=number_support(column, number_limits(series.dtype), x.min()))
 
 
