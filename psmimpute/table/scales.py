@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from psmimpute.table.encoded import Feature
 from psmimpute.table.encoding import encode
 from psmimpute.table.kinds import ColumnKind, Family
 from psmimpute.table.limits import number_limits, number_support
@@ -102,6 +103,11 @@ def _series(column: ColumnSchema, df: pd.DataFrame) -> pd.Series:
     return column_at(df, column_names(df).index(column.name), column.name)
 
 
+def _levels(feature: Feature) -> range:
+    """Levels of a categorical feature that have a predictor each; empty of other families."""
+    return range(1, feature.n_levels if feature.family is Family.CATEGORICAL else 1)
+
+
 @dataclass(frozen=True)
 class _Scaled:
     """A positive column on each scale that it may have, the weakest first.
@@ -177,9 +183,7 @@ class _Predictors:
                 continue
             for k in range(*place.indices(len(table.features))):
                 feature, x, seen = table.features[k], table.values[:, k], table.observed[:, k]
-                levels = range(1, feature.n_levels)
-                nominal = feature.family is Family.CATEGORICAL
-                for each in [x == level for level in levels] if nominal else [x]:
+                for each in [x == level for level in _levels(feature)] or [x]:
                     self.fixed.append(self._add(j, each.astype(np.float64), seen))
 
     def _add(self, column: int, x: FloatArray, seen: BoolArray) -> int:
@@ -227,11 +231,12 @@ class _Relations:
     @classmethod
     def of(cls, schema: TableSchema, df: pd.DataFrame) -> Self | None:
         """Sum the products; None if there is nothing to choose, or to judge by."""
-        if not any(column.kind is ColumnKind.POSITIVE for column in schema.columns):
+        n_predictors = 1 + sum(len(_levels(feature)) or 1 for feature in schema.features)
+        has_positive = any(column.kind is ColumnKind.POSITIVE for column in schema.columns)
+        if not has_positive or n_predictors > _MOST_PREDICTORS:
             return None
         predictors = _Predictors(schema, df)
-        n_predictors = len(predictors.fixed) + len(predictors.scaled)
-        if not predictors.scaled or n_predictors > _MOST_PREDICTORS:
+        if not predictors.scaled:
             return None
         values = np.column_stack(predictors.values)
         first = [next(iter(each.places.values())) for each in predictors.scaled]

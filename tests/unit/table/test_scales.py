@@ -83,6 +83,9 @@ def test_columns_stay_as_they_are_alone_where_nothing_judges(rng):
     assert _kinds(few) == {name: _kinds(few[[name]])[name] for name in few}
     many = pd.DataFrame(rng.normal(size=(N, 40))).add_prefix("w")
     assert {name: _kinds(df.join(many))[name] for name in df} == alone
+    wards = df.assign(ward=pd.Categorical(np.arange(N) % 50))
+    found = infer_schema(wards)
+    assert {name: str(found[name].transform.kind) for name in df} == alone
 
 
 def test_factors_dates_and_nullable_numbers_are_predictors_too(rng):
