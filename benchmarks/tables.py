@@ -213,13 +213,14 @@ there the brackets are no yardstick, and only comparisons down a column count.
 What is behind the names:
 
 - **psmimpute, default** is `PSMImputer(m=20)`: kinds of columns inferred, a recognition model that
-  starts from the exact posterior, 20 members averaged. Its rows of breast are by the version that
-  chooses the scales of positive columns with the table; letter and credit have no such columns,
-  and spam keeps its logarithms. Letter, credit MNAR, wine MNAR and seed 0 of adult MNAR are by the
-  version that trains the chosen structure on; the other rows of adult, credit and wine by versions
-  before it, of which seed 0 did not try a posterior that follows the networks with many latents.
-  With **3 members** and 40 samples it was measured apart, on all six data sets, before that and
-  before networks learned faster from many rows (`benchmarks/results/accuracy.csv`).
+  starts from the exact posterior, 20 members averaged. Its rows of breast and seed 0 of wine are by
+  the version that chooses the scales of positive columns with the table; letter and credit have no
+  such columns, and spam keeps its logarithms. Letter, credit MNAR, the other seeds of wine MNAR and
+  seed 0 of adult MNAR are by the version that trains the chosen structure on; the other rows of
+  adult, credit and wine by versions before it, of which seed 0 did not try a posterior that follows
+  the networks with many latents. With **3 members** and 40 samples it was measured apart, on all
+  six data sets, before that and before networks learned faster from many rows
+  (`benchmarks/results/accuracy.csv`).
 - The rows with the paper's names are configurations of the same model, set up as published: every
   column Gaussian, an encoder that is a network alone and reads zeros where cells are missing
   (`ModelConfig(encoder="network")`), the one-sample bound, one fit. MIWAE and not-MIWAE train with
