@@ -204,14 +204,10 @@ class _Predictors:
         bent = is_heavy(x, _MOST_SKEWNESS)
         kinds = [kind for kind in POWERS if not (bent and kind is TransformKind.IDENTITY)]
         filled = np.where(seen, numbers, x[0])
-        self.scaled.append(
-            _Scaled(
-                j,
-                transform.kind,
-                {k: self._add(j, Transform.fitted(k, x).forward(filled), seen) for k in kinds},
-                {k: log_likelihood(k, x) for k in kinds},
-            )
-        )
+        fitted = {kind: Transform.fitted(kind, x) for kind in kinds}
+        places = {kind: self._add(j, t.forward(filled), seen) for kind, t in fitted.items()}
+        likely = {kind: log_likelihood(t, x) for kind, t in fitted.items()}
+        self.scaled.append(_Scaled(j, transform.kind, places, likely))
         return True
 
 

@@ -366,20 +366,21 @@ def choose_for_positive(x: FloatArray) -> Transform:
        Royal Statistical Society B 26(2), 211-252.
     """
     bent = [kind for kind in POWERS if kind is not TransformKind.IDENTITY]
-    chosen = Transform.fitted(first_likely({kind: log_likelihood(kind, x) for kind in bent}), x)
+    fitted = [Transform.fitted(kind, x) for kind in bent]
+    chosen = first_likely({each: log_likelihood(each, x) for each in fitted})
     y = chosen.forward(x)
     skewed = shape_moments(y)[0] < LEFT_SKEWNESS or _clipped_skewness(y) > HEAVY_SKEWNESS
     heavy = skewed and len(x) >= SHAPE_NEEDS
     return Transform.fitted(TransformKind.NORMAL_SCORES, x) if heavy else chosen
 
 
-def log_likelihood(kind: TransformKind, x: FloatArray) -> float:
+def log_likelihood(transform: Transform, x: FloatArray) -> float:
     """Log likelihood of positive values, up to a constant, if they are normal once transformed.
 
     Parameters
     ----------
-    kind : TransformKind
-        One of `POWERS`.
+    transform : Transform
+        Of a kind in `POWERS`, fitted to the values.
     x : ndarray, shape (n,)
         Positive values.
 
@@ -388,9 +389,9 @@ def log_likelihood(kind: TransformKind, x: FloatArray) -> float:
     float
         In nats.
     """
-    power = POWERS[kind]
+    power = POWERS[transform.kind]
     slope = np.log(power) if power > 0 else 0.0
-    each = slope + (power - 1) * np.log(x).mean() - np.log(Transform.fitted(kind, x).scale)
+    each = slope + (power - 1) * np.log(x).mean() - np.log(transform.scale)
     return float(len(x) * each)
 
 
