@@ -1,4 +1,4 @@
-"""The scale of each positive column, chosen with the table and not by the column alone.
+"""The scale of each skewed column, chosen with the table and not by the column alone.
 
 What is imputed is normal around a line in the other columns, so that is what a transform is for
 [1]_: the values of a column need not be normal, but what the others leave of it should be, and the
@@ -21,6 +21,7 @@ from psmimpute.table.limits import number_limits, number_support
 from psmimpute.table.reading import column_at, column_names, read_numbers
 from psmimpute.table.schema import ColumnSchema, TableSchema
 from psmimpute.table.transforms import (
+    HEAVY_KURTOSIS,
     POWERS,
     SHAPE_NEEDS,
     Transform,
@@ -41,15 +42,20 @@ _MOST_PREDICTORS = 40
 # A column is judged by its regression on the others if it has so many rows for each of them, and if
 # more of its cells are missing than this.
 _ROWS_FOR_PREDICTOR, _LEAST_MISSING = 5, 0.01
-# More skewed than that, or heavy-tailed, values are not left as they are.
-_MOST_SKEWNESS = 2.0
+# Skewness and excess kurtosis beyond which values are not left as they are. Those of a complete
+# column may be larger: nothing is drawn on its scale. Beyond these, a few values far out would
+# decide what a network makes of it.
+_MOST_HEAVY, _MOST_HEAVY_PREDICTOR = (2.0, HEAVY_KURTOSIS), (3.0, 50.0)
 _MOST_SWEEPS = 3
+# Nats. Columns that go through normal scores often hang together, and lines between them bend
+# where one of them leaves: what speaks for that must be plain.
+_COST_OF_LEAVING_SCORES = 8.0
 _RIDGE = 1e-4
 _LEAST_VARIANCE = 1e-12
 
 
 def choose_scales(schema: TableSchema, df: pd.DataFrame) -> TableSchema:
-    """Choose the transforms of positive columns again, by their regressions on the others.
+    """Choose the transforms of skewed columns again, by their regressions on the others.
 
     Parameters
     ----------
@@ -63,8 +69,9 @@ def choose_scales(schema: TableSchema, df: pd.DataFrame) -> TableSchema:
     TableSchema
         A positive column keeps its transform unless a likelihood ratio test of the 5 % level
         rejects it for the identity, square root, cube root or logarithm under which the
-        regressions of the columns with gaps are most likely. The same where no column is positive
-        or has gaps, and where there are too many columns or too few rows.
+        regressions of the columns with gaps are most likely; and so does a complete column that
+        goes through normal scores. The same where no column is skewed or has gaps, and where there
+        are too many columns or too few rows.
 
     References
     ----------
@@ -103,6 +110,33 @@ def _series(column: ColumnSchema, df: pd.DataFrame) -> pd.Series:
     return column_at(df, column_names(df).index(column.name), column.name)
 
 
+def _bent(column: ColumnSchema) -> Transform | None:
+    """Transform that a column has alone, if it is one of a number that others may replace."""
+    transform = column.transform
+    replaceable = column.kind in (ColumnKind.POSITIVE, ColumnKind.CONTINUOUS)
+    straight = transform is None or transform.kind is TransformKind.IDENTITY
+    return transform if replaceable and not straight else None
+
+
+def _has_gaps(seen: BoolArray) -> BoolArray:
+    """Tell which columns are judged: enough of their cells are missing."""
+    return np.asarray((~seen).mean(0) > _LEAST_MISSING)
+
+
+def _scales(
+    column: ColumnSchema, alone: Transform, x: FloatArray, *, has_gaps: bool
+) -> dict[TransformKind, Transform]:
+    """Scales that a column may have, the weakest first, fitted to its observed values."""
+    if has_gaps and not (column.kind is ColumnKind.POSITIVE and alone.kind in POWERS):
+        return {alone.kind: alone}
+    kinds = list(POWERS) if column.kind is ColumnKind.POSITIVE else [TransformKind.IDENTITY]
+    if is_heavy(x, *(_MOST_HEAVY if has_gaps else _MOST_HEAVY_PREDICTOR)):
+        kinds.remove(TransformKind.IDENTITY)
+    fitted = {kind: Transform.fitted(kind, x) for kind in kinds}
+    fitted.setdefault(alone.kind, alone)
+    return fitted
+
+
 def _levels(feature: Feature) -> range:
     """Levels of a categorical feature that have a predictor each; empty of other families."""
     return range(1, feature.n_levels if feature.family is Family.CATEGORICAL else 1)
@@ -110,7 +144,7 @@ def _levels(feature: Feature) -> range:
 
 @dataclass(frozen=True)
 class _Scaled:
-    """A positive column on each scale that it may have, the weakest first.
+    """A skewed column on each scale that it may have, the weakest first.
 
     Attributes
     ----------
@@ -118,14 +152,17 @@ class _Scaled:
         Position in the schema.
     alone : TransformKind
         The scale that it has by itself.
+    cost : float
+        Nats that another scale must gain besides what the test asks for.
     places : dict of TransformKind to int
         Where it is among the predictors.
     log_likelihoods : dict of TransformKind to float
-        Of the values by themselves.
+        Of the values by themselves; empty of a column without gaps, which is not judged.
     """
 
     column: int
     alone: TransformKind
+    cost: float
     places: dict[TransformKind, int]
     log_likelihoods: dict[TransformKind, float]
 
@@ -139,7 +176,7 @@ class _Outcome:
     column : int
         Position of its column in the schema.
     place : int
-        Where it is among the predictors; of a positive column, on its weakest scale.
+        Where it is among the predictors; of one of several scales, on the weakest.
     n : int
         Rows where it is observed.
     products : ndarray, shape (n_predictors, n_predictors)
@@ -193,21 +230,21 @@ class _Predictors:
         return len(self.column) - 1
 
     def _add_scales(self, j: int, column: ColumnSchema, df: pd.DataFrame) -> bool:
-        """Put a positive column on all scales; tell whether it is one that has several."""
-        transform, seen = column.transform, self.observed[:, j]
-        if column.kind is not ColumnKind.POSITIVE or transform is None:
-            return False
-        if transform.kind not in POWERS or np.count_nonzero(seen) < SHAPE_NEEDS:
+        """Put a skewed column on all scales; tell whether it is one that has several."""
+        alone, seen = _bent(column), self.observed[:, j]
+        if alone is None or np.count_nonzero(seen) < SHAPE_NEEDS:
             return False
         numbers = read_numbers(_series(column, df))
         x = numbers[seen]
-        bent = is_heavy(x, _MOST_SKEWNESS)
-        kinds = [kind for kind in POWERS if not (bent and kind is TransformKind.IDENTITY)]
+        has_gaps = bool(_has_gaps(seen))
+        fitted = _scales(column, alone, x, has_gaps=has_gaps)
+        if len(fitted) < 2:
+            return False
         filled = np.where(seen, numbers, x[0])
-        fitted = {kind: Transform.fitted(kind, x) for kind in kinds}
         places = {kind: self._add(j, t.forward(filled), seen) for kind, t in fitted.items()}
-        likely = {kind: log_likelihood(t, x) for kind, t in fitted.items()}
-        self.scaled.append(_Scaled(j, transform.kind, places, likely))
+        likely = {kind: log_likelihood(t, x) for kind, t in fitted.items()} if has_gaps else {}
+        cost = 0.0 if alone.kind in POWERS else _COST_OF_LEAVING_SCORES
+        self.scaled.append(_Scaled(j, alone.kind, cost, places, likely))
         return True
 
 
@@ -228,8 +265,8 @@ class _Relations:
     def of(cls, schema: TableSchema, df: pd.DataFrame) -> Self | None:
         """Sum the products; None if there is nothing to choose, or to judge by."""
         n_predictors = 1 + sum(len(_levels(feature)) or 1 for feature in schema.features)
-        has_positive = any(column.kind is ColumnKind.POSITIVE for column in schema.columns)
-        if not has_positive or n_predictors > _MOST_PREDICTORS:
+        has_bent = any(_bent(column) is not None for column in schema.columns)
+        if not has_bent or n_predictors > _MOST_PREDICTORS:
             return None
         predictors = _Predictors(schema, df)
         if not predictors.scaled:
@@ -237,7 +274,7 @@ class _Relations:
         values = np.column_stack(predictors.values)
         first = [next(iter(each.places.values())) for each in predictors.scaled]
         outcomes = []
-        for j in np.flatnonzero((~predictors.observed).mean(0) > _LEAST_MISSING):
+        for j in np.flatnonzero(_has_gaps(predictors.observed)):
             seen = values[predictors.observed[:, j]]
             if len(seen) >= max(SHAPE_NEEDS, _ROWS_FOR_PREDICTOR * n_predictors):
                 places = [k for k in predictors.fixed + first if predictors.column[k] == j]
@@ -251,7 +288,11 @@ class _Relations:
             before = choice
             for each in self.scaled:
                 kinds = [each.alone, *(kind for kind in each.places if kind != each.alone)]
-                likely = {kind: self.score(choice | {each.column: kind}) for kind in kinds}
+                cost = dict.fromkeys(kinds[1:], each.cost)
+                likely = {
+                    kind: self.score(choice | {each.column: kind}) - cost.get(kind, 0.0)
+                    for kind in kinds
+                }
                 choice = choice | {each.column: first_likely(likely)}
             if choice == before:
                 break

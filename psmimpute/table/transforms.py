@@ -321,7 +321,7 @@ def choose_for_continuous(x: FloatArray) -> Transform:
     return Transform.fitted(TransformKind.NORMAL_SCORES, x)
 
 
-def is_heavy(x: FloatArray, skewness: float) -> bool:
+def is_heavy(x: FloatArray, skewness: float, kurtosis: float = HEAVY_KURTOSIS) -> bool:
     """Tell whether values are more skewed than that, or heavy-tailed.
 
     Parameters
@@ -330,12 +330,14 @@ def is_heavy(x: FloatArray, skewness: float) -> bool:
         Finite values.
     skewness : float
         Most that is allowed, of values clipped at their outermost hundredths.
+    kurtosis : float
+        Most excess kurtosis that is allowed.
 
     Returns
     -------
     bool
     """
-    return abs(_clipped_skewness(x)) > skewness or shape_moments(x)[1] > HEAVY_KURTOSIS
+    return abs(_clipped_skewness(x)) > skewness or shape_moments(x)[1] > kurtosis
 
 
 def _clipped_skewness(x: FloatArray) -> float:

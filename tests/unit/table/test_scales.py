@@ -1,4 +1,4 @@
-"""Scales of positive columns: chosen by what the columns with gaps leave of their regressions."""
+"""Scales of skewed columns: chosen by what the columns with gaps leave of their regressions."""
 
 from __future__ import annotations
 
@@ -86,6 +86,41 @@ def test_columns_stay_as_they_are_alone_where_nothing_judges(rng):
     wards = df.assign(ward=pd.Categorical(np.arange(N) % 50))
     found = infer_schema(wards)
     assert {name: str(found[name].transform.kind) for name in df} == alone
+
+
+def _far_from_zero(rng, shape=0.9):
+    """A predictor too skewed to be left alone as it is, and an outcome on a line in it."""
+    x = rng.gamma(shape, size=N) - shape
+    y = 1.5 * x + rng.normal(size=N)
+    return pd.DataFrame({"x": x, "y": y}).assign(y=lambda f: f.y.where(rng.random(N) > 0.3))
+
+
+def test_a_complete_predictor_on_a_line_leaves_normal_scores(rng):
+    df = _far_from_zero(rng)
+    assert _kinds(df[["x"]]) == {"x": "normal_scores"}
+    assert _kinds(df)["x"] == "identity"
+    assert "straighter" in infer_schema(df)["x"].reason
+
+
+def test_a_predictor_of_nothing_or_with_gaps_keeps_normal_scores(rng):
+    df = _far_from_zero(rng)
+    other = df.assign(y=rng.permutation(df.y))
+    gaps = df.assign(x=df.x.where(rng.random(N) > 0.2))
+    assert _kinds(other)["x"] == _kinds(gaps)["x"] == "normal_scores"
+
+
+def test_values_far_out_do_not_go_as_they_are(rng):
+    df = _far_from_zero(rng)
+    df.loc[0, ["x", "y"]] = [1e3, 1.5e3]
+    assert _kinds(df)["x"] == "normal_scores"
+
+
+def test_a_curve_through_normal_scores_stays_there(rng):
+    x = np.expm1(rng.normal(size=N) * 0.9)
+    score = (pd.Series(x).rank().to_numpy() - 0.5) / N
+    y = 3 * score + 0.3 * rng.normal(size=N)
+    df = pd.DataFrame({"x": x, "y": y}).assign(y=lambda f: f.y.where(rng.random(N) > 0.3))
+    assert _kinds(df)["x"] == "normal_scores"
 
 
 def test_factors_dates_and_nullable_numbers_are_predictors_too(rng):
