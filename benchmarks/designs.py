@@ -132,6 +132,14 @@ def _g(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, make_gaps(frame, rng, y=expit(-1.3 + 0.6 * x1), x2=np.full(n, 0.1))
 
 
+def _h(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """G about its means, so that no column is positive, and more skewed."""
+    x2 = rng.normal(size=n)
+    x1 = rng.gamma(0.8, 1.0, n) - 0.8
+    frame = pd.DataFrame({"x1": x1, "x2": x2, "y": 1.5 * x1 - 0.5 * x2 + rng.normal(size=n)})
+    return frame, make_gaps(frame, rng, y=expit(-0.6 + 0.6 * x1), x2=np.full(n, 0.1))
+
+
 def _regression(
     formula: str, model: Callable[..., object], means: tuple[str, ...]
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -177,4 +185,5 @@ DESIGNS = {
         {"Intercept": 0.0, "x1": 1.0, "x2": -0.5, "mean_x1": _F_MEAN, "mean_y": _F_MEAN},
     ),
     "G": Design(_g, _OLS, {"Intercept": 5.0, "x1": 1.5, "x2": -0.5, "mean_x1": 1.2, "mean_y": 6.8}),
+    "H": Design(_h, _OLS, {"Intercept": 0.0, "x1": 1.5, "x2": -0.5, "mean_x1": 0.0, "mean_y": 0.0}),
 }
