@@ -387,6 +387,8 @@ def _check_column(column: ColumnSchema) -> None:
     for count in (column.n_observed, column.n_missing):
         _whole(count, 0, 2**63)
     _require(isinstance(column.is_integer, bool), "is_integer is no truth value")
+    _require(isinstance(column.is_rounded, bool), "is_rounded is no truth value")
+    _require(not column.is_rounded or column.is_integer, "what is rounded is not whole")
     described = column.is_constant + (column.levels is not None) + (column.transform is not None)
     _require(described == 1, f"column {column.name!r} is not described in one way")
     if column.levels is not None:

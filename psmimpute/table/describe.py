@@ -17,7 +17,7 @@ from psmimpute.exceptions import (
     SchemaError,
     SparseColumnWarning,
 )
-from psmimpute.table.kind_rules import is_whole, numeric_kind
+from psmimpute.table.kind_rules import is_narrow, is_whole, numeric_kind
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.limits import number_limits, number_support
 from psmimpute.table.reading import (
@@ -210,7 +210,9 @@ def _describe_numbers(
     bounds = limits.representable(column.bounds)
     check_bounds(column.name, bounds, numbers, series.index)
     whole = limits.is_integer or is_whole(x)
-    column = replace(column, bounds=bounds, is_integer=whole, transform=_transform(column, x))
+    rounded = not asked and column.kind is ColumnKind.CONTINUOUS and whole and is_narrow(x)
+    column = replace(column, bounds=bounds, is_integer=whole, is_rounded=rounded)
+    column = replace(column, transform=_transform(column, x))
     return replace(column, support=number_support(column, limits, x.min()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -159,7 +160,9 @@ def _encode_column(column: ColumnSchema, series: pd.Series, observed: BoolArray)
     if column.kind is ColumnKind.SEMICONTINUOUS:
         return _encode_semicontinuous(x, observed, transform)
     if column.kind is ColumnKind.COUNT:
-        return _encode_count(x, observed, transform)
+        return _encode_rounded(x, observed, transform, lowest=0.0)
+    if column.is_rounded:
+        return _encode_rounded(x, observed, transform, lowest=-math.inf)
     values = np.zeros(len(x))
     values[observed] = transform.forward(x[observed])
     return _Block(values[:, None], observed[:, None])
@@ -199,13 +202,20 @@ def _check_storage(column: ColumnSchema, series: pd.Series) -> None:
         )
 
 
-def _encode_count(x: FloatArray, observed: BoolArray, transform: Transform) -> _Block:
-    """Encode a count k with the latent values that are rounded to it, from k - 1/2 to k + 1/2."""
-    counts = x[observed]
+def _encode_rounded(
+    x: FloatArray, observed: BoolArray, transform: Transform, *, lowest: float
+) -> _Block:
+    """Encode a whole number k with the latent values that are rounded to it.
+
+    They go from k - 1/2 to k + 1/2; those of the `lowest` that there can be begin anywhere.
+    """
+    k = x[observed]
     values, lower, upper = np.zeros(len(x)), np.full(len(x), np.nan), np.full(len(x), np.nan)
-    values[observed] = transform.forward(counts)
-    lower[observed] = np.where(counts > 0, transform.forward(np.maximum(counts - 0.5, 0)), -np.inf)
-    upper[observed] = transform.forward(counts + 0.5)
+    values[observed] = transform.forward(k)
+    lower[observed] = np.where(
+        k > lowest, transform.forward(np.maximum(k - 0.5, lowest)), -math.inf
+    )
+    upper[observed] = transform.forward(k + 0.5)
     return _Block(values[:, None], observed[:, None], lower[:, None], upper[:, None])
 
 

@@ -80,8 +80,25 @@ def _is_count(x: FloatArray, distinct: FloatArray) -> bool:
     if low < 0 or high > LARGEST_COUNT:
         return False
     long_tail = low == 0 and shape_moments(x)[0] > POSITIVE_SKEWNESS
-    narrow = len(distinct) <= MOST_COUNT_VALUES and x.std() < WIDEST_ROUNDED
-    return bool(narrow or long_tail)
+    return bool(long_tail or is_narrow(x))
+
+
+def is_narrow(x: FloatArray) -> bool:
+    """Tell whether whole numbers take so few values that their rounding is felt.
+
+    A density would be largest where a model puts all of it on these values: it would learn to do
+    that, and little of how they hang on others.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        Whole numbers.
+
+    Returns
+    -------
+    bool
+    """
+    return bool(len(np.unique(x)) <= MOST_COUNT_VALUES and x.std() < WIDEST_ROUNDED)
 
 
 def _is_semicontinuous(x: FloatArray, distinct: FloatArray, *, whole: bool) -> bool:

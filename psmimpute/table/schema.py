@@ -53,6 +53,8 @@ class ColumnSchema:
         The user's lowest and highest allowed value, infinite where open.
     is_integer : bool
         Whether a column of numbers holds whole numbers only; imputed values will be whole.
+    is_rounded : bool
+        Whether whole numbers stand, as counts do, for latent values that round to them.
     transform : Transform or None
         From raw values to the latent scale; of a semicontinuous column, from its amounts; of
         times, from seconds on `time`. None if there are levels, or the column is constant.
@@ -81,6 +83,7 @@ class ColumnSchema:
     levels: tuple[Any, ...] | None = None
     bounds: tuple[float, float] | None = None
     is_integer: bool = False
+    is_rounded: bool = False
     transform: Transform | None = None
     constant: Any = None
     support: tuple[float, float] | None = None
@@ -132,7 +135,8 @@ class ColumnSchema:
                 Feature(f"{name}:amount", position, Family.GAUSSIAN),
             )
         n_levels = len(self.levels) if self.levels is not None else 0
-        return (Feature(name, position, _FAMILIES[self.kind], n_levels),)
+        family = Family.COUNT if self.is_rounded else _FAMILIES[self.kind]
+        return (Feature(name, position, family, n_levels),)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the column as JSON values.
@@ -163,6 +167,7 @@ class ColumnSchema:
             "levels": None if self.levels is None else [to_json(level) for level in self.levels],
             "bounds": None if self.bounds is None else [_finite(end) for end in self.bounds],
             "is_integer": self.is_integer,
+            "is_rounded": self.is_rounded,
             "transform": None if self.transform is None else self.transform.to_dict(),
             "constant": to_json(self.constant),
             "support": None if self.support is None else [*self.support],

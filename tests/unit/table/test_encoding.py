@@ -27,6 +27,21 @@ def schema():
     return infer_schema(OLD)
 
 
+def test_what_is_rounded_stands_for_an_interval_on_either_side():
+    df = pd.DataFrame({"delay": [-2, -1, 0, 1, 2, 0, -1, None, 3]})
+    schema = infer_schema(df)
+    transform = schema["delay"].transform
+    encoded = encode(schema, df)
+    seen = df.delay.dropna().to_numpy()
+    at = encoded.observed[:, 0]
+    assert_allclose(encoded.values[at, 0], transform.forward(seen))
+    assert_allclose(encoded.lower[at, 0], transform.forward(seen - 0.5))
+    assert_allclose(encoded.upper[at, 0], transform.forward(seen + 0.5))
+    assert not at[7]
+    drawn = decode_column(schema["delay"], transform.forward([-3.4, -0.6, 0.4])[:, None])
+    assert_array_equal(drawn, [-3, -1, 0])
+
+
 def test_values_of_each_family():
     encoded = encode(infer_schema(OLD), OLD)
     assert [str(f.family) for f in encoded.features] == [

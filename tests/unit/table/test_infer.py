@@ -69,6 +69,27 @@ def test_numbers(rng):
     assert found["rain"].transform.kind == "normal_scores"
 
 
+def test_narrow_whole_numbers_that_are_no_counts_are_rounded(rng):
+    found = _kinds(
+        delay=rng.integers(-2, 4, N),
+        year=rng.integers(2015, 2020, N),
+        wide=rng.integers(-9, 9, N),
+        real=rng.normal(size=N),
+        likert=rng.integers(0, 5, N),
+    )
+    assert [name for name, column in found.items() if column.is_rounded] == ["delay", "year"]
+    families = {name: str(column.features(0)[0].family) for name, column in found.items()}
+    assert families == {
+        "delay": "count",
+        "year": "count",
+        "wide": "gaussian",
+        "real": "gaussian",
+        "likert": "count",
+    }
+    delay = pd.DataFrame({"delay": rng.integers(-2, 4, N)})
+    assert not infer_schema(delay, kinds={"delay": "continuous"})["delay"].is_rounded
+
+
 def test_a_column_that_goes_by_square_roots_is_never_imputed_negative(rng):
     dose = rng.gamma(0.7, size=N)
     dose[:5] = 0.0
