@@ -30,8 +30,9 @@ def infer_schema(
     The kind follows from dtype and observed values: truth values and columns of two distinct
     values are binary; categories are ordinal or nominal; text is nominal; numbers with a mass
     at zero are semicontinuous, few distinct whole ones counts, positive skewed ones positive,
-    others continuous; dates, times and durations keep their resolution. The scale on which a
-    positive column is modelled depends on the columns with gaps and on what they hang on.
+    others continuous; dates, times and durations keep their resolution. Continuous whole numbers
+    of a narrow range are rounded latent values, as counts are. The scale on which a skewed
+    column is modelled depends on the columns with gaps and on what they hang on.
 
     Parameters
     ----------
