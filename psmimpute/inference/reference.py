@@ -159,17 +159,18 @@ class ReferenceDrawer:
         features = self.schema.features
         for j, place in zip(self.visits, places, strict=True):
             families = {feature.family for feature in features[place]}
-            if families != {Family.GAUSSIAN}:
+            if not families <= {Family.GAUSSIAN, Family.COUNT}:
                 raise ImputationError(
                     f"jump to reference moves means, which needs visits of numbers; column "
                     f"{self.schema.columns[j].name!r} is {self.schema.columns[j].kind}: use "
                     "method='copy'"
                 )
-        values = other.values.copy()
+        values, lower, upper = other.values.copy(), other.lower.copy(), other.upper.copy()
         gap = self._means(model, other, rows) - self._means(model, own, rows)
         for i, place in enumerate(places):
-            values[:, place.start] += gap[:, i]
-        return replace(other, values=values)
+            for numbers in (values, lower, upper):
+                numbers[:, place.start] += gap[:, i]
+        return replace(other, values=values, lower=lower, upper=upper)
 
     def _means(
         self, model: PatternSetMixtureVAE, table: EncodedTable, rows: npt.NDArray[np.intp]
