@@ -211,8 +211,13 @@ def _describe_numbers(
     check_bounds(column.name, bounds, numbers, series.index)
     whole = limits.is_integer or is_whole(x)
     rounded = not asked and column.kind is ColumnKind.CONTINUOUS and whole and is_narrow(x)
-    column = replace(column, bounds=bounds, is_integer=whole, is_rounded=rounded)
-    column = replace(column, transform=_transform(column, x))
+    column = replace(
+        column,
+        bounds=bounds,
+        is_integer=whole,
+        is_rounded=rounded,
+        transform=_transform(column, x),
+    )
     return replace(column, support=number_support(column, limits, x.min()))
 
 

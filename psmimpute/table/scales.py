@@ -152,8 +152,6 @@ class _Scaled:
         Position in the schema.
     alone : TransformKind
         The scale that it has by itself.
-    cost : float
-        Nats that another scale must gain besides what the test asks for.
     places : dict of TransformKind to int
         Where it is among the predictors.
     log_likelihoods : dict of TransformKind to float
@@ -162,9 +160,13 @@ class _Scaled:
 
     column: int
     alone: TransformKind
-    cost: float
     places: dict[TransformKind, int]
     log_likelihoods: dict[TransformKind, float]
+
+    def cost(self, kind: TransformKind) -> float:
+        """Nats that a scale must gain besides what the test asks for."""
+        free = kind == self.alone or self.alone in POWERS
+        return 0.0 if free else _COST_OF_LEAVING_SCORES
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,7 @@ class _Predictors:
         filled = np.where(seen, numbers, x[0])
         places = {kind: self._add(j, t.forward(filled), seen) for kind, t in fitted.items()}
         likely = {kind: log_likelihood(t, x) for kind, t in fitted.items()} if has_gaps else {}
-        cost = 0.0 if alone.kind in POWERS else _COST_OF_LEAVING_SCORES
-        self.scaled.append(_Scaled(j, alone.kind, cost, places, likely))
+        self.scaled.append(_Scaled(j, alone.kind, places, likely))
         return True
 
 
@@ -288,9 +289,8 @@ class _Relations:
             before = choice
             for each in self.scaled:
                 kinds = [each.alone, *(kind for kind in each.places if kind != each.alone)]
-                cost = dict.fromkeys(kinds[1:], each.cost)
                 likely = {
-                    kind: self.score(choice | {each.column: kind}) - cost.get(kind, 0.0)
+                    kind: self.score(choice | {each.column: kind}) - each.cost(kind)
                     for kind in kinds
                 }
                 choice = choice | {each.column: first_likely(likely)}

@@ -29,11 +29,15 @@ def trial():
     return frame
 
 
-@pytest.fixture(scope="module")
-def imp(trial):
+def quickly_imputed(frame):
     model = ModelConfig(hidden_dim=0, decoders="tied")
     fit = FitConfig(max_steps=120)
-    return impute(trial, m=M, seed=1, n_sets=1, missingness="ignorable", model=model, fit=fit)
+    return impute(frame, m=M, seed=1, n_sets=1, missingness="ignorable", model=model, fit=fit)
+
+
+@pytest.fixture(scope="module")
+def imp(trial):
+    return quickly_imputed(trial)
 
 
 def after_drop_out(trial):
@@ -76,15 +80,7 @@ def test_drop_outs_follow_the_closed_form(trial, imp, method):
 
 def test_visits_in_whole_numbers_follow_the_closed_form_too(trial):
     rounded = trial.assign(**{name: trial[name].round() for name in VISITS})
-    imp = impute(
-        rounded,
-        m=M,
-        seed=1,
-        n_sets=1,
-        missingness="ignorable",
-        model=ModelConfig(hidden_dim=0, decoders="tied"),
-        fit=FitConfig(max_steps=120),
-    )
+    imp = quickly_imputed(rounded)
     assert all(imp.schema[name].is_rounded for name in VISITS)
     gaps = []
     for completed in imp.under_reference("arm", "placebo", VISITS, method="jump"):

@@ -88,29 +88,29 @@ def test_columns_stay_as_they_are_alone_where_nothing_judges(rng):
     assert {name: str(found[name].transform.kind) for name in df} == alone
 
 
-def _far_from_zero(rng, shape=0.9):
+def _about_its_mean(rng):
     """A predictor too skewed to be left alone as it is, and an outcome on a line in it."""
-    x = rng.gamma(shape, size=N) - shape
+    x = rng.gamma(0.9, size=N) - 0.9
     y = 1.5 * x + rng.normal(size=N)
     return pd.DataFrame({"x": x, "y": y}).assign(y=lambda f: f.y.where(rng.random(N) > 0.3))
 
 
 def test_a_complete_predictor_on_a_line_leaves_normal_scores(rng):
-    df = _far_from_zero(rng)
+    df = _about_its_mean(rng)
     assert _kinds(df[["x"]]) == {"x": "normal_scores"}
     assert _kinds(df)["x"] == "identity"
     assert "straighter" in infer_schema(df)["x"].reason
 
 
 def test_a_predictor_of_nothing_or_with_gaps_keeps_normal_scores(rng):
-    df = _far_from_zero(rng)
+    df = _about_its_mean(rng)
     other = df.assign(y=rng.permutation(df.y))
     gaps = df.assign(x=df.x.where(rng.random(N) > 0.2))
     assert _kinds(other)["x"] == _kinds(gaps)["x"] == "normal_scores"
 
 
 def test_values_far_out_do_not_go_as_they_are(rng):
-    df = _far_from_zero(rng)
+    df = _about_its_mean(rng)
     df.loc[0, ["x", "y"]] = [1e3, 1.5e3]
     assert _kinds(df)["x"] == "normal_scores"
 
