@@ -14,7 +14,7 @@ from psmimpute.inference.means import Expectations, Inverse, MeanEstimator
 from psmimpute.model.rows import store_rows
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.encoding import assign_cells, decode_column
-from psmimpute.table.kinds import ColumnKind, Family
+from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.schema import ColumnSchema, TableSchema
 
 # Importance samples of a single imputation: over all members, and of each at least.
@@ -77,8 +77,8 @@ def _inverses(schema: TableSchema) -> list[Inverse | None]:
     inverses: list[Inverse | None] = []
     for column in schema.columns:
         for feature in column.features(0):
-            continuous = feature.family in (Family.GAUSSIAN, Family.COUNT)
-            inverses.append(partial(_clipped_inverse, column) if continuous else None)
+            number = feature.family.is_number
+            inverses.append(partial(_clipped_inverse, column) if number else None)
     return inverses
 
 

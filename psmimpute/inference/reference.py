@@ -15,7 +15,6 @@ from psmimpute.inference.means import MeanEstimator
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import store_rows
 from psmimpute.table.encoded import EncodedTable
-from psmimpute.table.kinds import Family
 from psmimpute.table.schema import TableSchema
 
 BoolArray = npt.NDArray[np.bool_]
@@ -158,8 +157,8 @@ class ReferenceDrawer:
         places = [self.schema.feature_slices[j] for j in self.visits]
         features = self.schema.features
         for j, place in zip(self.visits, places, strict=True):
-            families = {feature.family for feature in features[place]}
-            if not families <= {Family.GAUSSIAN, Family.COUNT}:
+            own_features = features[place]  # none of a constant visit
+            if not own_features or not all(f.family.is_number for f in own_features):
                 raise ImputationError(
                     f"jump to reference moves means, which needs visits of numbers; column "
                     f"{self.schema.columns[j].name!r} is {self.schema.columns[j].kind}: use "
@@ -179,11 +178,10 @@ class ReferenceDrawer:
         visits = np.zeros_like(table.observed_cells)
         visits[:, self.visits] = True
         hidden = replace(table.hide(visits), observed_cells=~visits)
-        continuous = [f.family in (Family.GAUSSIAN, Family.COUNT) for f in self.schema.features]
         found = MeanEstimator(
             model,
             store_rows(hidden, self.fitted.spec.layout, device=self.fitted.device),
-            inverses=[_same if number else None for number in continuous],
+            inverses=[_same if f.family.is_number else None for f in self.schema.features],
             limits=self.fitted.latent_range,
             row_keys=rows.astype(np.uint64),
             seed=self.seed,

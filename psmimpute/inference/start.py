@@ -130,7 +130,7 @@ def _write(
     for block, likelihood in zip(model.spec.layout.blocks, model.likelihoods, strict=True):
         part = block.outputs
         own, unique = loadings[:, part], uniqueness[part]
-        if block.family in (Family.GAUSSIAN, Family.COUNT):
+        if block.family.is_number:
             decoder.loadings[..., part] = (own * sd[part]).float()
             decoder.intercept[..., part] = mean[part].float()
             shrink = 1.0 if block.family == Family.GAUSSIAN else 1 / _LOGISTIC_SD

@@ -16,7 +16,6 @@ from psmimpute.likelihoods.categorical import CategoricalLikelihood
 from psmimpute.model.by_set import by_set
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.rows import Rows
-from psmimpute.table.kinds import Family
 
 # Prior precisions of intercepts, of effects of the columns without gaps, and of z: the last
 # are what makes missingness informative given the data, and are held nearest to zero.
@@ -434,12 +433,12 @@ def _carriers(layout: FeatureLayout, gappy: tuple[int, ...]) -> list[bool]:
     discrete = {
         layout.columns[i]
         for block in layout.blocks
-        if block.family not in (Family.GAUSSIAN, Family.COUNT)
+        if not block.family.is_number
         for i in range(block.features.start, block.features.stop)
     }
     carries = []
     for block in layout.blocks:
-        continuous = block.family in (Family.GAUSSIAN, Family.COUNT)
+        continuous = block.family.is_number
         for i in range(block.features.start, block.features.stop):
             column = layout.columns[i]
             carries.append(column in gappy and not (continuous and column in discrete))

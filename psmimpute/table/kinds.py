@@ -35,3 +35,8 @@ class Family(StrEnum):
     BERNOULLI = "bernoulli"
     ORDINAL = "ordinal"
     CATEGORICAL = "categorical"
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its latent values are numbers that a transform takes back to raw ones."""
+        return self in (Family.GAUSSIAN, Family.COUNT)

@@ -130,6 +130,13 @@ def test_bad_references_are_refused(imp, arguments, options, message):
         imp.under_reference(*arguments, **options)
 
 
+@pytest.mark.filterwarnings("ignore::psmimpute.exceptions.ConstantColumnWarning")
+def test_a_constant_visit_has_no_mean_to_move(trial):
+    constant = quickly_imputed(trial.assign(y3=trial["y3"] * 0))
+    with pytest.raises(ImputationError, match="'y3' is continuous: use method='copy'"):
+        constant.under_reference("arm", "placebo", VISITS, method="jump")
+
+
 def test_a_changed_object_has_no_model(imp):
     with pytest.raises(ImputationError, match="have no model to draw from"):
         imp.delta({"y3": 1.0}).under_reference("arm", "placebo", VISITS)
