@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     MEAN = 6
     SAMPLE = 7
     REDRAW = 8
+    COVARIATES = 9
 
 
 def philox(counter: npt.NDArray[np.uint64], key: tuple[int, int]) -> npt.NDArray[np.uint64]:

@@ -13,6 +13,7 @@ import pandas as pd
 from psmimpute.assembly import Unseen
 from psmimpute.exceptions import NoEffectWarning
 from psmimpute.imputed.held_out import HeldOutColumn
+from psmimpute.inference.covariates import blind_models
 from psmimpute.inference.draws import Drawer
 from psmimpute.inference.fitted import FittedModel, fingerprint
 from psmimpute.inference.members import resample_rows
@@ -103,20 +104,37 @@ class Source:
                 table.hide(cells), min(_REFITTED_MEMBERS, fitted.model.n_members)
             )
             bags = None
+        groups = [(fitted.model, rows)]
+        if bags is not None:
+            groups = blind_models(
+                fitted.model,
+                fitted.structure.start,
+                rows,
+                n_rows=len(self.data),
+                seed=imputer.seed_,
+            )
+            rows = np.concatenate([own for _, own in groups])
         n_members = fitted.model.n_members
         n_draws = -(-n_draws // n_members) * n_members
         part = table.take(rows)
-        store = store_rows(part.hide(cells[rows]), fitted.spec.layout, device=fitted.device)
         store_hidden = cells[rows]
         first = -(-_FIRST_CHECK // n_members) * n_members
-        drawn = Drawer(
-            fitted.model,
-            store,
-            row_keys=rows.astype(np.uint64),
-            seed=self.seed,
-            n_samples=imputer._fit_config.n_draw_samples,
-            hidden=store_hidden,
-        ).draw(range(first, first + n_draws))
+        drawn = [
+            Drawer(
+                model,
+                store_rows(
+                    table.take(own).hide(cells[own]), fitted.spec.layout, device=fitted.device
+                ),
+                row_keys=own.astype(np.uint64),
+                seed=self.seed,
+                n_samples=imputer._fit_config.n_draw_samples,
+                hidden=cells[own],
+            ).draw(range(first, first + n_draws))
+            for model, own in groups
+        ]
+        by_feature = [
+            np.concatenate(parts, 1) for parts in zip(*(d.features for d in drawn), strict=True)
+        ]
         found: list[HeldOutColumn] = []
         member = np.arange(n_draws) % n_members
         missing = part.missing_cells | store_hidden
@@ -126,7 +144,7 @@ class Source:
             if column.is_constant or not len(hidden):
                 continue
             among = store_hidden[missing[:, j], j]
-            features = np.stack(drawn.features[slices[j]], -1)[:, among]
+            features = np.stack(by_feature[slices[j]], -1)[:, among]
             usable = np.ones((n_draws, len(hidden)), dtype=bool)
             if bags is not None:
                 usable = bags[:, rows[hidden]][member] == 0

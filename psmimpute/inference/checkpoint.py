@@ -318,6 +318,8 @@ def _read_spec(state: dict[str, Any], schema: TableSchema) -> ModelSpec:
     config = read_config(ModelConfig, state["config"])
     _whole(config.hidden_dim, 0, _MOST_WIDTH)
     _whole(config.n_layers, 1, _MOST_LAYERS)
+    if config.covariate_dim != "auto":
+        _whole(config.covariate_dim, 0, _MOST_WIDTH)
     if config.latent_dim != "auto":
         _whole(config.latent_dim, 1, _MOST_WIDTH)
     layout = lay_out(schema.features, n_columns=n_columns)

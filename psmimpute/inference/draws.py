@@ -219,7 +219,8 @@ class Drawer:
         padded = block.padded()
         numbers = group if len(group) == model.n_members else [*group, *group]
         uniform = self._uniforms(padded, numbers, n)
-        return self.store.take(torch.from_numpy(padded).to(self.store.packed.device)), uniform
+        rows = self.store.take(torch.from_numpy(padded).to(self.store.packed.device))
+        return model.inform(rows), uniform
 
     def _draw_rows(
         self, model: PatternSetMixtureVAE, group: range, chunk: npt.NDArray[np.intp]
@@ -265,7 +266,7 @@ class Drawer:
         dim, n_features = net_dim(model), self.layout.n_features
         rows, uniform = self._pass(model, block, group, dim + 1 + n_features)
         posterior = model.proposal(rows, refined=effort.refined)
-        exact = model.knows_posterior
+        exact = model.knows_posterior and model.covariates is None
         shift, n_samples = uniform[..., :dim], 1 if exact else effort.n_samples
         found = propose(model, rows, shift, n_samples=n_samples, posterior=posterior)
         drawn = self._resample(model, rows, block, group, found, uniform[..., dim:])
@@ -292,9 +293,12 @@ class Drawer:
         at = pick[..., None, None].expand(-1, -1, 1, particles.shape[-1])
         z = particles.gather(2, at)[:, :, 0]
         sets = found.picked_sets(pick, n_sets)
-        drawn = draw_cells(model, rows, z, sets, uniform[..., 1:])
+        lacking = found.picked_lacking(pick, n_sets)
+        drawn = draw_cells(model, rows, z, sets, uniform[..., 1:], lacking=lacking)
         if self.hidden is not None:
-            again = draw_cells(model, rows, z, sets, uniform[..., 1:], observed=True)
+            again = draw_cells(
+                model, rows, z, sets, uniform[..., 1:], observed=True, lacking=lacking
+            )
             seen = torch.from_numpy(self.hidden[block.padded()][:, list(self.layout.columns)])
             drawn = torch.where(seen.to(drawn.device), again, drawn)
         shares = found.set_shares(weights, n_sets)
@@ -416,6 +420,7 @@ def draw_cells(
     uniform: Tensor,
     *,
     observed: bool = False,
+    lacking: Tensor | None = None,
 ) -> Tensor:
     """Draw every feature given latents.
 
@@ -429,6 +434,8 @@ def draw_cells(
     uniform : Tensor, shape (members, rows, features)
     observed : bool, default False
         Whether to draw x_obs: what stands in observed cells.
+    lacking : Tensor, shape (members, rows, features), optional
+        What draws columns without gaps that a row lacks.
 
     Returns
     -------
@@ -436,10 +443,12 @@ def draw_cells(
         Encoded values in the model's order, as if every cell were missing (or observed).
     """
     wide = z[:, None, None].expand(-1, 1, model.spec.n_sets, -1, -1)
-    eta = model.decoder(wide)
-    eta = (eta if observed else model.decoder.missing(wide, eta))[:, 0]
+    wide_lacking = None if lacking is None else lacking[:, None, None]
+    eta = model.decode(rows, wide, lacking=wide_lacking)[0 if observed else 1][:, 0]
     at = sets[:, None, :, None].expand(-1, 1, -1, eta.shape[-1])
     own = eta.gather(1, at)[:, 0]
+    if lacking is not None:  # what was drawn of these columns already is what is imputed
+        uniform = torch.where(model.lacking(rows), lacking, uniform)
     parts = []
     for i, (block, likelihood) in enumerate(
         zip(model.spec.layout.blocks, model.likelihoods, strict=True)

@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
+from psmimpute.model.inputs import by_output
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.rows import Rows
-from psmimpute.table.kinds import Family
 
 _LEAST_UNIQUENESS = 0.1
 # Passes that find the uniquenesses, of tables of ordinary width and of wide ones, whose
@@ -61,7 +59,7 @@ def find_moments(rows: Rows, layout: FeatureLayout) -> Moments:
     -------
     Moments
     """
-    seen = _seen_outputs(rows.observed[0].cpu(), layout)
+    seen = by_output(rows.observed[0].cpu(), layout).double().numpy()
     inputs = rows.inputs[0].cpu().double().numpy()
     n = np.maximum(seen.sum(0), 1.0)
     mean = (inputs * seen).sum(0) / n
@@ -148,14 +146,3 @@ def count_factors(moments: Moments, least: int, most: int) -> int:
             break
         count = more
     return count
-
-
-def _seen_outputs(observed: Tensor, layout: FeatureLayout) -> Array:
-    """Observed-indicators repeated for each level of a categorical feature."""
-    parts = []
-    for block in layout.blocks:
-        seen = observed[:, block.features]
-        if block.family == Family.CATEGORICAL:
-            seen = seen.repeat_interleave(torch.tensor(block.n_levels), dim=1)
-        parts.append(seen)
-    return (torch.cat(parts, 1) if parts else observed).double().numpy()

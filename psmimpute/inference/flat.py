@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+
+_N_WARM_UP = 10
 
 
 class FlatParameters:
@@ -106,3 +110,22 @@ class FlatAdamW:
         update = (self.first / root).mul_(self.rates)
         values.add_(update, alpha=-schedule / (1 - b1**self.n_steps))
         gradient.zero_()
+
+
+def cosine_schedule(step: int, n_steps: int) -> float:
+    """Linear warm-up, then half a cosine.
+
+    Parameters
+    ----------
+    step : int
+        From 1 on.
+    n_steps : int
+        Steps in all.
+
+    Returns
+    -------
+    float
+        Share of the peak rates.
+    """
+    warm = min(1.0, step / _N_WARM_UP)
+    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - 1) / n_steps)))

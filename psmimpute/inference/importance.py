@@ -69,7 +69,24 @@ def propose(
     uniform = (net[None, :, None] + shift[:, None]).frac()
     of_z = uniform[..., -model.spec.latent_dim :].clamp(_OPEN, 1 - _OPEN)
     eps = torch.special.ndtri(of_z)[:, :, None]
-    return model.particles(rows, posterior, eps, uniform[..., 0] if model.samples_sets else None)
+    of_sets = uniform[..., 0] if model.samples_sets else None
+    lacking = None
+    if model.lacks_covariates(rows):
+        lacking = _more_uniforms(shift, model.spec.layout.n_features, skip, n_samples)
+    return model.particles(rows, posterior, eps, of_sets, lacking)
+
+
+def _more_uniforms(shift: Tensor, n: int, skip: int, n_samples: int) -> Tensor:
+    """Go on with the net for `n` more numbers, shape (members, samples, 1, rows, n).
+
+    They are shifted by digits of a row's first number that no other number is made of.
+    """
+    dim = shift.shape[-1]
+    net = sobol_net(skip + n_samples, dim + n)[skip:, dim:].to(shift.device)
+    digits = 1000.0 + torch.arange(n, device=shift.device)
+    own = (shift[..., :1] * digits).frac()
+    uniform = (net[None, :, None] + own[:, None]).frac().clamp(_OPEN, 1 - _OPEN)
+    return uniform[:, :, None]
 
 
 def effective_sample_size(weights: Tensor) -> Tensor:

@@ -179,7 +179,7 @@ class MeanEstimator:
             for e in range(model.n_members)
         ]
         shift = torch.from_numpy(np.stack(uniforms)).to(device)
-        rows = self.store.take(torch.from_numpy(chunk).to(device))
+        rows = model.inform(self.store.take(torch.from_numpy(chunk).to(device)))
         posterior = model.proposal(rows)
         top = total = sums = None
         for skip in range(0, self.n_samples, block):

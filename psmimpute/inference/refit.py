@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from psmimpute.inference.config import FitConfig
+from psmimpute.inference.covariates import inform_store
 from psmimpute.inference.fitted import FittedModel, align
 from psmimpute.inference.members import resample_rows
 from psmimpute.inference.structure import copy_shared, train_members
@@ -51,6 +52,7 @@ def refit_at_pi(
         start.prior.get_buffer("active").copy_(fitted.model.prior.get_buffer("active"))
     structure = replace(fitted.structure, spec=spec, start=start)
     store = store_rows(table, spec.layout, device=fitted.device)
+    store = inform_store(store, fitted.structure.start, seed=seed)
     resamples = resample_rows(
         store.n_rows, members=range(n_members), seed=seed, resample=fit.resample
     )

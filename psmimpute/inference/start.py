@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from psmimpute.inference.covariates import CovariateFit, DirectRegressions
 from psmimpute.inference.factors import (
     Array,
     Moments,
@@ -20,6 +21,7 @@ from psmimpute.inference.mask_regressions import MaskRegressions
 from psmimpute.likelihoods.count import CountLikelihood
 from psmimpute.likelihoods.gaussian import GaussianLikelihood
 from psmimpute.likelihoods.ordinal import OrdinalLikelihood
+from psmimpute.model.inputs import by_output
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.missingness import SelfMasking, SharedParameter
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -48,12 +50,18 @@ class Start:
         Rows on any device.
     layout : FeatureLayout
         Order of the features.
+    covariates : CovariateFit, optional
+        Regressions on the columns without gaps that `store` has been told of: what they leave is
+        for z.
     """
 
-    def __init__(self, store: RowStore, layout: FeatureLayout) -> None:
+    def __init__(
+        self, store: RowStore, layout: FeatureLayout, covariates: CovariateFit | None = None
+    ) -> None:
         stride = max(1, store.n_rows // _MOST_ROWS)
         every = torch.arange(0, store.n_rows, stride, device=store.packed.device)
         self._rows = store.take(every)
+        self._regressions = None if covariates is None else covariates.model
         self._moments = find_moments(self._rows, layout)
         self._factors: dict[tuple[int, bool], tuple[Array, Array]] = {}
 
@@ -92,6 +100,8 @@ class Start:
             noise = torch.randn(model.decoder.loadings.shape[1:], generator=generator)
             model.decoder.loadings[e] += _JITTER * noise.to(model.decoder.loadings.device)
         _marginals(model, rows.values[0].cpu(), rows.observed[0].cpu())
+        if self._regressions is not None:
+            _go_by_regressions(model, self._regressions)
         gaps = rows.cells[0].cpu().double().numpy()[:, list(spec.gappy)]
         if spec.n_sets > 1:
             latent = _regression_scores(moments.scores, moments.seen, loadings, uniqueness)
@@ -161,6 +171,20 @@ def _marginals(model: PatternSetMixtureVAE, values: Tensor, observed: Tensor) ->
                 gaps = cuts.diff().clamp_min(0.05)
                 likelihood.first_cutpoint[:, j] = cuts[0]
                 likelihood.raw_gaps[:, j, : gaps.numel()] = torch.log(torch.expm1(gaps))
+
+
+def _go_by_regressions(model: PatternSetMixtureVAE, regressions: DirectRegressions) -> None:
+    """Leave to regressions what they say of the discrete columns with gaps, whole as it is."""
+    gappy = regressions.get_buffer("gappy") > 0
+    pairs = zip(model.likelihoods, regressions.likelihoods, strict=True)
+    for block, (own, given) in zip(model.spec.layout.blocks, pairs, strict=True):
+        told = gappy[block.features]
+        if not block.family.is_number:
+            outputs = by_output(gappy, model.spec.layout)[block.outputs]
+            model.decoder.intercept[..., block.outputs][..., outputs] = 0.0
+        if isinstance(own, OrdinalLikelihood) and isinstance(given, OrdinalLikelihood):
+            own.first_cutpoint[:, told] = given.first_cutpoint.mean(0)[told]
+            own.raw_gaps[:, told] = given.raw_gaps.mean(0)[told]
 
 
 def _shares(codes: Tensor, n_levels: int) -> Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from psmimpute.inference.config import MANY_ROWS, FitConfig
+from psmimpute.inference.covariates import CovariateFit, fit_on_folds, inform_store
 from psmimpute.inference.em import LinearEM, patterns_for_em
 from psmimpute.inference.groups import (
     OnStep,
@@ -113,8 +114,7 @@ class CommonFit:
         seed: int,
         on_step: OnStep | None,
     ) -> None:
-        self.spec, self.store, self.fit, self.on_step = spec, store, fit, on_step
-        self.start = Start(store, spec.layout)
+        self.store, self.fit, self.on_step = store, fit, on_step
         self._candidates: tuple[int, ...] = ()
         self._comparisons: list[dict[str, float | int | bool]] = []
         self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
@@ -123,6 +123,14 @@ class CommonFit:
         self.folds = fold_rows(n_rows, n_folds=1 if self.many else _N_FOLDS, seed=self.seed)
         plans = plan_training(n_rows, spec.latent_dim, fit)
         self.plans = replace(plans, linear=with_selection_effort(plans.linear, spec, fit))
+        with one_thread():
+            self.covariates = fit_on_folds(spec, store, fit=fit, plan=plans.deep, seed=seed)
+        width = 0
+        if self.covariates is not None:
+            width = self.covariates.model.hidden_dim
+            self.store = inform_store(store, self.covariates.model, seed=seed)
+        self.spec = replace(spec, config=replace(spec.config, covariate_dim=width))
+        self.start = Start(self.store, spec.layout, self.covariates)
 
     def choose(self, *, sets: int | None) -> Structure:
         """Choose the structure.
@@ -145,10 +153,22 @@ class CommonFit:
         best = self._try_networks(self._try_latents(best)) if exact else self._try_sets(best)
         most = self._candidates[-1] if sets is None else 0
         reason = _explain(best, most=most, comparisons=self._comparisons)
+        reason += _explain_covariates(self.covariates)
         if exact and self.many and best.spec.hidden_dim > 0:
             best = self._train_on(best)
             reason += f"; trained on to {best.loss:.3f}"
-        return Structure(best.spec, reason, best.trained.model, tuple(self._comparisons))
+        return Structure(best.spec, reason, self._start_of(best), tuple(self._comparisons))
+
+    def _start_of(self, best: _Candidate) -> PatternSetMixtureVAE:
+        """Return the folds' parameters, beside each network that knows the covariates."""
+        model = best.trained.model
+        if self.covariates is None:
+            return model
+        networks = self.covariates.model.covariates
+        start = model.subset([i % model.n_members for i in range(networks.n_members)])
+        assert start.covariates is not None
+        start.covariates.load_state_dict(networks.state_dict())
+        return start
 
     def _train_on(self, best: _Candidate) -> _Candidate:
         """Train what was chosen up to as long again: many rows tell more than choosing takes."""
@@ -253,6 +273,7 @@ def train_members(
     `first` is the number of the first member.
     """
     device = store.packed.device
+    store = inform_store(store, structure.start, seed=seed)
     patterns = patterns_for_em(structure.start, store)
 
     def train(group: range, on_step: OnStep | None) -> Trained:
@@ -365,6 +386,15 @@ def _explain(
     if best.spec.hidden_dim == 0:
         text += "; no networks: the linear model predicts rows held out as well"
     return text
+
+
+def _explain_covariates(covariates: CovariateFit | None) -> str:
+    if covariates is None:
+        return ""
+    text = "; a network predicts columns with gaps from those without"
+    if math.isnan(covariates.gain):
+        return text + ", as asked"
+    return text + f", gain over lines {covariates.gain:.3f} ± {covariates.error:.3f}"
 
 
 def _show(row: dict[str, float | int | bool], *, latents: bool, ways: bool) -> str:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from psmimpute.inference.batches import Batches
 from psmimpute.inference.config import FitConfig
-from psmimpute.inference.flat import FlatAdamW, FlatParameters
+from psmimpute.inference.flat import FlatAdamW, FlatParameters, cosine_schedule
 from psmimpute.inference.members import Resamples
 from psmimpute.model.posterior import Base
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -24,7 +25,6 @@ _SELECTION = ("missingness.effect", "missingness.intercept", "missingness.covari
 # The slopes of self-masking are the slowest parameters to learn.
 _SELECTION_BOOST = 3.0
 _PATIENCE = 6
-_N_WARM_UP = 10
 # Largest weight of a step in the running mean of the parameters, and the least times the steps.
 _AVERAGING, _LEAST_TIMES_STEPS = 0.05, 2.0
 _N_JUDGE_SAMPLES = 8
@@ -154,27 +154,20 @@ class Trainer:
         self.device = store.packed.device
         self.n_members, self.n_rows = resamples.counts.shape
         self.n_samples = samples_of_step(model, plan, fit)
-        self.batch_rows = fit.rows_of_step(self.n_rows)
-        self.whole = fit.rows_at_once(self.n_rows) == self.n_rows
+        numbers = range(first, first + self.n_members)
+        seeds = [stream_seed(seed, member=i, purpose=Purpose.TRAINING) for i in numbers]
+        self.batches = Batches(store, resamples, fit=fit, seeds=seeds)
         self.averaging = _AVERAGING
         if model.spec.hidden_dim == 0 and not plan.stop_early:
             # Steps that see few of very many rows are averaged over as many as see them all, if
             # there are: else their noise would exceed the uncertainty that the members stand for.
             # Networks still improve, and would lag.
-            seen = min(_AVERAGING, self.batch_rows / self.n_rows)
+            seen = min(_AVERAGING, self.batches.batch_rows / self.n_rows)
             self.averaging = max(seen, _LEAST_TIMES_STEPS / plan.n_steps)
         self.counts = resamples.counts
-        total = self.counts.sum(1, dtype=np.int64)
-        self.total = torch.from_numpy(total).float().to(self.device)
-        if self.whole:
-            self.weights = torch.from_numpy(self.counts.astype(np.float32)).to(self.device)
         self.held_out = torch.from_numpy(resamples.held_out).to(self.device)
         self.held_out_weight = torch.from_numpy(resamples.held_out_weight).to(self.device)
-        numbers = range(first, first + self.n_members)
-        seeds = [stream_seed(seed, member=i, purpose=Purpose.TRAINING) for i in numbers]
         self._noise = [torch.Generator(self.device).manual_seed(s) for s in seeds]
-        self._order = [np.random.Generator(np.random.Philox(s)) for s in seeds]
-        self._queue = [np.empty(0, np.int32)] * self.n_members
         self.flat = FlatParameters(model)
         self._noise_of_all: Tensor | None = None
         self._base: Base | None = None
@@ -192,22 +185,6 @@ class Trainer:
             rates[self.flat.select(_SELECTION)] *= _SELECTION_BOOST
         return FlatAdamW(self.flat, rates, self.fit.weight_decay * network.float())
 
-    def _batch(self) -> tuple[Rows, Tensor, Tensor]:
-        """Rows of the next step, their weights, and the sum of the weights."""
-        if self.whole:
-            return self.store.all(), self.weights, self.total
-        size = self.batch_rows
-        index = np.empty((self.n_members, size), dtype=np.int64)
-        for i, counts in enumerate(self.counts):
-            if self._queue[i].size < size:
-                bag = np.repeat(np.arange(self.n_rows, dtype=np.int32), counts)
-                self._order[i].shuffle(bag)
-                self._queue[i] = np.concatenate([self._queue[i], bag])
-            index[i], self._queue[i] = self._queue[i][:size], self._queue[i][size:]
-        rows = self.store.take(torch.from_numpy(index).to(self.device))
-        one = torch.ones(1, 1, device=self.device)
-        return rows, one, one[0] * size
-
     def _eps(self, n_rows: int) -> Tensor:
         """Antithetic noise, shape (members, samples, 1, rows, latent)."""
         if self._noise_of_all is not None:
@@ -218,7 +195,7 @@ class Trainer:
         for i, generator in enumerate(self._noise):
             torch.randn(shape, generator=generator, out=eps[i])
         eps = torch.cat([eps, -eps], 1)[:, : self.n_samples]
-        if self.plan.same_noise and self.whole:
+        if self.plan.same_noise and self.batches.whole:
             self._noise_of_all = eps
         return eps
 
@@ -238,19 +215,19 @@ class Trainer:
 
     def _step(self, optimiser: FlatAdamW, schedule: float) -> Tensor:
         """One step; returns the mean negative bound of its rows, shape (members,)."""
-        rows, weight, total = self._batch()
+        rows, weight, total = self.batches.next()
         n_rows = rows.values.shape[1]
         eps, uniform = self._eps(n_rows), self._uniform(n_rows)
         bound = self.model.bound(rows, eps, self._known_base(rows), uniform)
         fit = -(bound * weight).sum(1) / total
-        loss = self.model.penalty() / self.total + fit
+        loss = self.model.penalty() / self.batches.total + fit
         loss.sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step(schedule)
         return fit.detach()
 
     def _known_base(self, rows: Rows) -> Base | None:
         """Closed-form posterior of a few steps ago, where it is dear and the rows are the same."""
-        if not (self.whole and self.model.encoder.smooths(self.model.decoder)):
+        if not (self.batches.whole and self.model.encoder.smooths(self.model.decoder)):
             return None
         if self._base is None or self._base_age >= _LASTS:
             self._base, self._base_age = self.model.base(rows), 0
@@ -301,7 +278,7 @@ class Trainer:
         training = [np.full(self.n_members, np.nan)]
         since = torch.zeros(self.n_members, device=self.device)
         for step in range(1, plan.n_steps + 1):
-            since += self._step(optimiser, _schedule(step, plan.n_steps))
+            since += self._step(optimiser, cosine_schedule(step, plan.n_steps))
             average.lerp_(self.flat.values, max(self.averaging, 1 / (1 + step)))
             if on_step is not None:
                 on_step(step)
@@ -350,9 +327,3 @@ def _is_hopeless(
     now, before = float(losses[-1].mean()), float(losses[half].mean())
     doublings = math.log2(n_steps / steps[-1])
     return now - max(0.0, before - now) * doublings > target
-
-
-def _schedule(step: int, n_steps: int) -> float:
-    """Linear warm-up, then half a cosine."""
-    warm = min(1.0, step / _N_WARM_UP)
-    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - 1) / n_steps)))

@@ -29,6 +29,11 @@ class ModelConfig:
         mixture of factor analysers.
     n_layers : int, default 2
         Number of hidden layers of each network.
+    covariate_dim : int or "auto", default "auto"
+        Width of the network that predicts the columns with gaps from those without, before z
+        explains what that leaves. ``"auto"`` takes the width of the other networks where rows
+        held out clearly speak for it against a linear regression; 0 leaves it out, as do
+        ``missingness="selection"``, ``encoder="network"`` and ``hidden_dim=0``.
     objective : {"iwae", "elbo"}, default "iwae"
         ``"elbo"`` is the bound of the paper's Table 1; ``"iwae"`` its importance-weighted form,
         with the pattern set summed exactly in both.
@@ -84,6 +89,7 @@ class ModelConfig:
     mask_latent: bool = False
     encoder: Literal["exact", "network"] = "exact"
     smoothing: bool | Literal["auto"] = "auto"
+    covariate_dim: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         make_numbers_plain(self)
@@ -102,6 +108,10 @@ class ModelConfig:
             raise ConfigError(
                 "hidden_dim must be 'auto' or at least 0 and n_layers at least 1, got "
                 f"{self.hidden_dim} and {self.n_layers}"
+            )
+        if self.covariate_dim != "auto" and self.covariate_dim < 0:
+            raise ConfigError(
+                f"covariate_dim must be 'auto' or at least 0, got {self.covariate_dim}"
             )
         if self.encoder == "network" and self.hidden_dim == 0:
             raise ConfigError("encoder='network' needs a network: hidden_dim must not be 0")

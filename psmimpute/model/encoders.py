@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.model.decoder import Decoder
 from psmimpute.model.evidence import Deviation, Evidence, Reading, row_evidence, shared_evidence
+from psmimpute.model.inputs import by_output
 from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.missingness import MissingnessModel
 from psmimpute.model.networks import MemberLinear, MemberMLP
@@ -122,8 +123,9 @@ class Encoder(nn.Module):
         if self.trunk is None or self.head is None:
             return found
         cells = [rows.cells - 0.5] if self.reads_cells else []
-        known = torch.cat([rows.inputs, *cells], -1).expand(base.centre.shape[0], -1, -1)
-        hidden = self.trunk(torch.cat([known, base.centre], -1))
+        n_members = base.centre.shape[0]
+        known = [part.expand(n_members, -1, -1) for part in (rows.inputs, *cells)]
+        hidden = self.trunk(torch.cat([*known, base.centre], -1))
         by_set = self.head(hidden).unflatten(-1, (self.n_corrections, -1)).transpose(1, 2)
         shift, stretch = by_set.split(self.latent_dim, -1)
         log_q = found.log_q_sets[:, 0] + self.set_head(hidden).transpose(1, 2)
@@ -157,7 +159,7 @@ class Encoder(nn.Module):
         if not self.exact:
             return Base(prior_of_rows(sets, log_rho, n_rows), centre)
         smooths = self.smooths(decoder)
-        reading = self._reading(decoder, likelihoods, weights, log_rho[..., 0].exp())
+        reading = self._reading(decoder, weights, log_rho[..., 0].exp())
         if not self.layout.is_gaussian or (smooths and self.n_sets > 1):
             evidence = self._linear_evidence(rows, centre, decoder, likelihoods, reading)
             pooled = combine(evidence, pool_sets(sets, log_rho[..., 0].exp()), 0.0)
@@ -193,7 +195,7 @@ class Encoder(nn.Module):
         strongly the step can go too far. The probabilities of the sets stay as they were.
         """
         sets = prior.components()
-        reading = self._reading(decoder, likelihoods, weights, prior.log_p_sets()[:, 0, :, 0].exp())
+        reading = self._reading(decoder, weights, prior.log_p_sets()[:, 0, :, 0].exp())
         n_members, _, n_rows, _ = found.mean.shape
         parts = []
         for k in range(self.n_sets):
@@ -223,28 +225,17 @@ class Encoder(nn.Module):
     def _reading(
         self,
         decoder: Decoder,
-        likelihoods: LikelihoodBlocks,
         weights: tuple[Tensor, Tensor],
         set_shares: Tensor,
     ) -> Reading:
         """How much an observed cell counts, and how far x_mis departs from x_obs."""
-        observed, missing = (self._by_output(weight, likelihoods) for weight in weights)
+        observed, missing = (by_output(weight, self.layout) for weight in weights)
         total = observed + missing
         weight = total if bool((total != 1).any()) else None
         if decoder.shift is None or decoder.slope is None:
             return Reading(weight, None)
         shift = torch.einsum("es,eso->eo", set_shares, decoder.shift[:, 0, :, 0])
         return Reading(weight, Deviation(missing / total, shift[:, None], decoder.slope))
-
-    def _by_output(self, of_features: Tensor, likelihoods: LikelihoodBlocks) -> Tensor:
-        """Repeat numbers of categorical features for each of their levels."""
-        parts = []
-        for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True):
-            own = of_features[block.features]
-            if block.family == Family.CATEGORICAL:
-                own = own[likelihood.get_buffer("owner")]
-            parts.append(own)
-        return torch.cat(parts) if parts else of_features
 
     def _linear_evidence(
         self,
@@ -308,8 +299,10 @@ class Encoder(nn.Module):
 
         `eta` are the linear predictors at the point of expansion, `latent_part` their slopes
         times that point, `excess` a variance to add to that of the cell; all have the axes
-        (members, rows, outputs).
+        (members, rows, outputs). What the columns without gaps add belongs to no latent.
         """
+        if rows.offset is not None:
+            eta = eta + rows.offset
         found = []
         for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True):
             step = likelihood.expand(eta[..., block.outputs], rows.observation(block))

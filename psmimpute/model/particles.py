@@ -24,12 +24,15 @@ class Particles(NamedTuple):
         Linear predictors of x_mis.
     sets : Tensor of int, shape (members, samples, 1, rows), or None
         The set of each sample; None where samples have an axis of sets.
+    lacking : Tensor, shape (members, samples, 1, rows, features), or None
+        What drew the columns without gaps that a row lacks, where one does.
     """
 
     z: Tensor
     log_w: Tensor
     eta_mis: Tensor
     sets: Tensor | None = None
+    lacking: Tensor | None = None
 
     def normalised(self) -> Tensor:
         """Weights that sum to one over samples and sets, shape (members, rows, samples * sets)."""
@@ -47,6 +50,15 @@ class Particles(NamedTuple):
         if self.sets is None:
             return pick % n_sets
         return self.sets[:, :, 0].transpose(1, 2).gather(-1, pick[..., None])[..., 0]
+
+    def picked_lacking(self, pick: Tensor, n_sets: int) -> Tensor | None:
+        """Look up what drew the lacking columns of the samples at `pick`, as of the sets."""
+        if self.lacking is None:
+            return None
+        at = pick if self.sets is not None else pick.div(n_sets, rounding_mode="floor")
+        by_row = self.lacking[:, :, 0].transpose(1, 2)
+        at = at[..., None, None].expand(-1, -1, 1, by_row.shape[-1])
+        return by_row.expand(len(pick), -1, -1, -1).gather(2, at)[:, :, 0]
 
 
 @torch.no_grad()

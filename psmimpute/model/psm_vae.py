@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
 from psmimpute.model.by_set import set_weights
+from psmimpute.model.covariates import CovariateNetwork
 from psmimpute.model.decoder import Decoder
 from psmimpute.model.encoders import Encoder
+from psmimpute.model.inputs import by_output, expected_inputs, network_inputs
 from psmimpute.model.missingness import (
     Ignorable,
     MissingnessModel,
@@ -86,6 +88,17 @@ class PatternSetMixtureVAE(nn.Module):
             **net,
         )
         self.missingness = self._missingness()
+        self.covariates: CovariateNetwork | None = None
+        if spec.covariate_dim > 0:
+            self.covariates = CovariateNetwork(
+                n_members,
+                complete=spec.complete_inputs,
+                n_outputs=layout.n_outputs,
+                hidden_dim=spec.covariate_dim,
+                n_layers=config.n_layers,
+            ).requires_grad_(False)  # a regression of its own, done before z is learned
+        complete = torch.tensor([column not in spec.gappy for column in layout.columns])
+        self.register_buffer("had_no_gap", complete, persistent=False)
         pi = torch.tensor([spec.pi[column] for column in layout.columns], dtype=torch.float32)
         self.register_buffer("pi", pi, persistent=False)
 
@@ -117,10 +130,63 @@ class PatternSetMixtureVAE(nn.Module):
         """Draw starting weights of the networks, each member from its own generator."""
         reset_networks(self, generators)
 
+    def inform(self, rows: Rows) -> Rows:
+        """Take in what the columns without gaps say of the others, where a network says it.
+
+        Rows that have taken it in stay as they are, so that whoever uses the same rows often
+        may do it once.
+        """
+        if self.covariates is None or rows.offset is not None:
+            return rows
+        return self.covariates.inform(rows, self.spec.layout, self.likelihoods)
+
+    def _offset(self, rows: Rows, eta: Tensor, lacking: Tensor | None) -> Tensor | None:
+        """Return what the columns without gaps add to `eta`, which is without it.
+
+        Where a row to impute lacks such a column, what is drawn of it takes its place, or what
+        is expected of it where `lacking` has nothing to draw it by.
+        """
+        if self.covariates is None or rows.offset is None:
+            return None
+        offset = rows.offset[:, None, None]
+        if not self.lacks_covariates(rows):
+            return offset
+        layout, missing = self.spec.layout, self.lacking(rows)
+        if lacking is None:
+            inputs = expected_inputs(eta, layout, self.likelihoods)
+        else:
+            drawn = [
+                likelihood.draw(eta[..., block.outputs], lacking[..., block.features])
+                for block, likelihood in zip(layout.blocks, self.likelihoods, strict=True)
+            ]
+            values = torch.cat(drawn, -1)
+            inputs = network_inputs(values, torch.ones_like(values), layout)
+        known = torch.where(
+            by_output(missing, layout)[:, None, None], inputs, rows.inputs[:, None, None]
+        )
+        lacks = missing.any(-1)[:, None, None, :, None]
+        return torch.where(lacks, self.covariates(known), offset)
+
+    def lacks_covariates(self, rows: Rows) -> bool:
+        """Whether a row lacks a column without gaps that others are predicted from."""
+        # What was fitted lacks none: then nobody waits for the device to say so.
+        return self.covariates is not None and not self.training and bool(self.lacking(rows).any())
+
+    def lacking(self, rows: Rows) -> Tensor:
+        """Which features are of a column that had no gap and is not there, by row.
+
+        It is missing, or hidden to be drawn again. A feature alone tells nothing: an amount is
+        not there where a column says that it is zero.
+        """
+        columns = torch.tensor(self.spec.layout.columns, device=rows.cells.device)
+        of_column = (columns[:, None] == columns).to(rows.observed.dtype)
+        unseen = torch.matmul(rows.observed, of_column) == 0
+        return unseen & (rows.cells[..., columns] != 0.5) & self.get_buffer("had_no_gap")
+
     def base(self, rows: Rows) -> Base:
         """Closed-form part of the recognition model for a batch of rows."""
         return self.encoder.base(
-            rows,
+            self.inform(rows),
             self.decoder,
             self.likelihoods,
             self.prior,
@@ -150,6 +216,7 @@ class PatternSetMixtureVAE(nn.Module):
         `base` is its closed-form part where that is known; one of other parameters makes
         a worse proposal, but no wrong one.
         """
+        rows = self.inform(rows)
         return self.encoder.correct(rows, base or self.base(rows))
 
     @property
@@ -172,6 +239,7 @@ class PatternSetMixtureVAE(nn.Module):
 
     def proposal(self, rows: Rows, *, refined: bool = True) -> Posterior:
         """Posterior of a batch of rows to sample a trained model from."""
+        rows = self.inform(rows)
         found = self.posterior(rows)
         if refined and self.refines:
             found = self._refine(rows, found.unstretched())
@@ -217,21 +285,31 @@ class PatternSetMixtureVAE(nn.Module):
         base : Base, optional
             For :meth:`posterior`.
         """
+        rows = self.inform(rows)
         posterior = self.posterior(rows, base)
         z, log_q = posterior.sample(eps)
         return self.terms_at(rows, posterior, z, log_q)
 
-    def decode(self, z: Tensor, set_shares: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decode(
+        self,
+        rows: Rows,
+        z: Tensor,
+        set_shares: Tensor | None = None,
+        lacking: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Linear predictors of x_obs and of x_mis, shape (members, samples, sets, rows, outputs).
 
-        They are one tensor where x_mis has no deviations.
+        They are one tensor where x_mis has no deviations. `lacking`, shape (members, samples, 1,
+        rows, features), are uniform numbers that draw the columns without gaps that a row lacks.
         """
         eta = self.decoder(z, set_shares)
+        offset = self._offset(self.inform(rows), eta, lacking)
+        eta = eta if offset is None else eta + offset
         return eta, self.decoder.missing(z, eta, set_shares)
 
     def terms_at(self, rows: Rows, posterior: Posterior, z: Tensor, log_q: Tensor) -> Terms:
         """Terms of the bound at given latents, which `posterior` gave density `log_q`."""
-        log_rows = self.log_prob_rows(rows, z, self.decode(z))
+        log_rows = self.log_prob_rows(rows, z, self.decode(rows, z))
         log_joint = log_rows + latent_term(self.prior.log_p_latent(z), log_q)
         return Terms(log_joint, self.prior.log_p_sets(), posterior.log_q_sets)
 
@@ -270,7 +348,12 @@ class PatternSetMixtureVAE(nn.Module):
         return log_x + self.missingness.log_prob(rows, z, eta_mis, set_shares)
 
     def particles(
-        self, rows: Rows, posterior: Posterior, eps: Tensor, uniform: Tensor | None = None
+        self,
+        rows: Rows,
+        posterior: Posterior,
+        eps: Tensor,
+        uniform: Tensor | None = None,
+        lacking: Tensor | None = None,
     ) -> Particles:
         """Weigh latents that `posterior` makes of given noise.
 
@@ -283,11 +366,14 @@ class PatternSetMixtureVAE(nn.Module):
             As in :meth:`terms`.
         uniform : Tensor, shape (members, samples, rows), optional
             Draws a set for each sample; without it each is in every set.
+        lacking : Tensor, optional
+            As in :meth:`decode`.
 
         Returns
         -------
         Particles
         """
+        rows = self.inform(rows)
         z, log_q = posterior.sample(eps)
         log_p_sets = self.prior.log_p_sets()
         log_ratio = log_p_sets + latent_term(self.prior.log_p_latent(z), log_q)
@@ -297,9 +383,9 @@ class PatternSetMixtureVAE(nn.Module):
             log_ratio = (log_ratio - log_share).gather(2, sets)
             z = z.gather(2, sets[..., None].expand(-1, -1, -1, -1, self.spec.latent_dim))
             shares = set_weights(sets, self.spec.n_sets)
-        decoded = self.decode(z, shares)
+        decoded = self.decode(rows, z, shares, lacking)
         log_w = self.log_prob_rows(rows, z, decoded, shares) + log_ratio
-        return Particles(z, log_w, decoded[1], sets)
+        return Particles(z, log_w, decoded[1], sets, lacking)
 
     def bound(
         self, rows: Rows, eps: Tensor, base: Base | None = None, uniform: Tensor | None = None
@@ -309,6 +395,7 @@ class PatternSetMixtureVAE(nn.Module):
         With `uniform`, as in :meth:`particles`, the importance-weighted bound whose sets are
         sampled too: cheaper where they are many.
         """
+        rows = self.inform(rows)
         if uniform is not None:
             posterior = self._weigh_sets(rows, self.posterior(rows, base))
             return importance_bound_of(self.particles(rows, posterior, eps, uniform).log_w)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from psmimpute.likelihoods.base import Observation
+from psmimpute.model.inputs import network_inputs
 from psmimpute.model.layout import Block, FeatureLayout
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.kinds import Family
@@ -35,6 +35,9 @@ class Rows(NamedTuple):
     cells : Tensor, shape (members or 1, rows, columns)
         1.0 where the cell of the table was observed, 0.0 where it is missing, 0.5 where the
         column does not apply: neither counts for or against a cell being observed.
+    offset : Tensor, shape (members, rows, outputs), optional
+        What the columns without gaps add to the linear predictors, where a model has said it.
+        `inputs` are then what these leave to be explained.
     """
 
     values: Tensor
@@ -43,6 +46,7 @@ class Rows(NamedTuple):
     observed: Tensor
     inputs: Tensor
     cells: Tensor
+    offset: Tensor | None = None
 
     def observation(self, block: Block) -> Observation:
         """Values of one block, axes (members or 1, rows, features)."""
@@ -58,7 +62,7 @@ class RowStore:
     packed : Tensor, shape (n_rows, width)
         The fields of :class:`Rows` side by side.
     widths : tuple of int
-        Their widths.
+        Their widths; that of the offset is left out where there is none.
     """
 
     packed: Tensor
@@ -68,6 +72,11 @@ class RowStore:
     def n_rows(self) -> int:
         """Number of rows."""
         return self.packed.shape[0]
+
+    @property
+    def is_informed(self) -> bool:
+        """Whether each row has an offset."""
+        return len(self.widths) == len(Rows._fields)
 
     def take(self, index: Tensor) -> Rows:
         """Rows at `index`, which has the axes (rows,) or (members, rows)."""
@@ -79,6 +88,13 @@ class RowStore:
     def all(self) -> Rows:
         """Every row, leading axis 1."""
         return Rows(*self.packed[None].split_with_sizes(self.widths, dim=-1))
+
+    def informed(self, inputs: Tensor, offset: Tensor) -> RowStore:
+        """Return the rows with other network inputs and an offset, shape (n_rows, outputs) each."""
+        fields = list(self.packed.split_with_sizes(self.widths, dim=-1))
+        place = Rows._fields.index("inputs")
+        fields[place] = inputs
+        return RowStore(torch.cat([*fields, offset], -1), (*self.widths, offset.shape[-1]))
 
 
 def store_rows(table: EncodedTable, layout: FeatureLayout, *, device: torch.device) -> RowStore:
@@ -113,7 +129,7 @@ def store_rows(table: EncodedTable, layout: FeatureLayout, *, device: torch.devi
         values.copy_(torch.from_numpy(np.where(seen, table.values[part], 0.0)[:, order]))
         lower.copy_(torch.from_numpy(np.where(known, table.lower[part][:, where], -0.5)))
         upper.copy_(torch.from_numpy(np.where(known, table.upper[part][:, where], 0.5)))
-        inputs.copy_(_network_inputs(values, observed, layout))
+        inputs.copy_(network_inputs(values, observed, layout))
         cells.copy_(torch.from_numpy(_cells(table, part)))
     return RowStore(packed.to(device), widths)
 
@@ -123,22 +139,3 @@ def _cells(table: EncodedTable, part: slice) -> npt.NDArray[np.float32]:
     if table.applicable is not None:
         cells[~table.applicable[part]] = 0.5
     return cells
-
-
-def _network_inputs(values: Tensor, observed: Tensor, layout: FeatureLayout) -> Tensor:
-    """Make what the encoder reads: about centred, about unit scale, zero where not observed."""
-    parts = []
-    for block in layout.blocks:
-        x, seen = values[:, block.features], observed[:, block.features]
-        if block.family == Family.BERNOULLI:
-            parts.append((2 * x - 1) * seen)
-        elif block.family == Family.ORDINAL:
-            levels = torch.tensor(block.n_levels, dtype=x.dtype)
-            parts.append((x - (levels - 1) / 2) * (3.46 / levels) * seen)
-        elif block.family == Family.CATEGORICAL:
-            for j, n_levels in enumerate(block.n_levels):
-                one_hot = F.one_hot(x[:, j].long(), n_levels).to(x.dtype) - 1 / n_levels
-                parts.append(one_hot * seen[:, j, None])
-        else:
-            parts.append(x * seen)
-    return torch.cat(parts, -1) if parts else values

@@ -52,6 +52,15 @@ class ModelSpec:
         return self.config.hidden_dim
 
     @property
+    def covariate_dim(self) -> int:
+        """Width of the network from the columns without gaps, 0 where there is none."""
+        config = self.config
+        if config.covariate_dim == "auto" or not (self.gappy and self.complete_inputs):
+            return 0
+        suits = self.missingness != "selection" and config.encoder == "exact"
+        return config.covariate_dim if suits else 0
+
+    @property
     def latent_dim(self) -> int:
         """Dimension of z."""
         if self.config.latent_dim != "auto":

@@ -137,7 +137,7 @@ class LinearGaussianMixture:
         table = EncodedTable(features, np.nan_to_num(self.x), nothing, nothing, seen, seen)
         return store_rows(table, self.layout(), device=torch.device("cpu"))
 
-    def model(self, *, missingness="ignorable", pi=0.5, **config: Any):
+    def model(self, *, missingness="ignorable", pi=0.5, gappy=None, **config: Any):
         """The model with these parameters, in single precision as in use."""
         import torch
 
@@ -149,7 +149,7 @@ class LinearGaussianMixture:
         d = self.x.shape[1]
         spec = ModelSpec(
             layout=self.layout(),
-            gappy=tuple(range(d)),
+            gappy=tuple(range(d)) if gappy is None else gappy,
             n_sets=self.n_sets,
             missingness=missingness,
             pi=(pi,) * d,

@@ -99,7 +99,7 @@ def test_a_resample_counts_each_row_as_often_as_it_was_drawn(exact):
     weighted = Trainer(
         exact.model(), exact.store(), counts, fit=fit, plan=Plan(1, 2, every=1), seed=9
     )
-    rows, weight, total = weighted._batch()
+    rows, weight, total = weighted.batches.next()
     loss = (weighted.model.bound(rows, torch.zeros(4, 1, 1, N_ROWS, 2)) * weight).sum(1) / total
     for e in range(4):
         repeated = np.repeat(exact.log_likelihood(e), counts.counts[e])
@@ -115,8 +115,8 @@ def test_minibatches_are_epochs_of_the_members_own_rows(exact):
     trainer = Trainer(
         exact.model(), exact.store(), counts, fit=fit, plan=Plan(1, 2, every=1), seed=9
     )
-    assert not trainer.whole
-    taken = torch.cat([trainer._batch()[0].values[..., 0] for _ in range(5)], 1)
+    assert not trainer.batches.whole
+    taken = torch.cat([trainer.batches.next()[0].values[..., 0] for _ in range(5)], 1)
     for e in range(4):
         found = np.bincount(taken[e].int().numpy(), minlength=N_ROWS)
         assert_array_equal(found, counts.counts[e])

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from psmimpute.exceptions import ConfigError
 from psmimpute.inference.importance import net_dim, propose
 from psmimpute.model.config import ModelConfig
+from psmimpute.model.inputs import by_output, expected_inputs, network_inputs
 from psmimpute.model.layout import lay_out
 from psmimpute.model.objective import cell_log_probs
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -96,6 +97,37 @@ def test_features_of_a_family_lie_side_by_side():
     assert lay_out(FEATURES[:1], n_columns=1).block(Family.COUNT) is None
 
 
+def test_what_networks_expect_to_read_is_the_mean_of_what_they_would_read():
+    model, layout = _model(), lay_out(FEATURES, n_columns=N_COLUMNS)
+    eta = torch.randn(2, 1, layout.n_outputs, generator=torch.Generator().manual_seed(3))
+    wide = eta.expand(-1, 40_000, -1)
+    drawn = torch.cat(
+        [
+            likelihood.draw(
+                wide[..., block.outputs],
+                torch.rand(2, 40_000, block.n_features, generator=torch.Generator().manual_seed(i)),
+            )
+            for i, (block, likelihood) in enumerate(
+                zip(layout.blocks, model.likelihoods, strict=True)
+            )
+        ],
+        -1,
+    )
+    read = network_inputs(drawn, torch.ones_like(drawn), layout)
+    error = read.std(1) / 200
+    expected = expected_inputs(eta, layout, model.likelihoods)[:, 0]
+    assert ((read.mean(1) - expected).abs() < 4 * error + 1e-6).all()
+
+
+def test_features_of_levels_are_repeated_for_each():
+    layout = lay_out(FEATURES, n_columns=N_COLUMNS)
+    wide = by_output(torch.tensor(layout.columns), layout)
+    for block in layout.blocks:
+        times = block.n_levels if block.family == Family.CATEGORICAL else (1,) * block.n_features
+        own = np.repeat(layout.columns[block.features], times)
+        assert_array_equal(wide[block.outputs], own)
+
+
 def test_a_store_gives_back_the_rows_asked_for(table):
     store = _store(table)
     everyone, order = store.all(), torch.tensor([3, 0, 3])
@@ -105,9 +137,23 @@ def test_a_store_gives_back_the_rows_asked_for(table):
     assert_allclose(everyone.values[0], table.values[:, layout.order], rtol=1e-6)
     assert_array_equal(everyone.observed[0] > 0, table.observed[:, layout.order])
     assert_array_equal(everyone.cells[0] > 0, table.observed_cells)
-    for all_of, few, each in zip(everyone, some, own, strict=True):
+    assert everyone.offset is some.offset is own.offset is None
+    for all_of, few, each in zip(everyone[:-1], some[:-1], own[:-1], strict=True):
         torch.testing.assert_close(few[0], all_of[0][order])
         torch.testing.assert_close(each[1], all_of[0][[4, 4]])
+
+
+def test_a_store_keeps_an_offset_beside_the_rows(table):
+    store = _store(table)
+    inputs, offset = torch.randn(2, 25, 10, generator=torch.Generator().manual_seed(1))
+    told = store.informed(inputs, offset)
+    assert told.is_informed
+    assert not store.is_informed
+    rows, before = told.take(torch.tensor([4, 2])), store.take(torch.tensor([4, 2]))
+    torch.testing.assert_close(rows.offset[0], offset[[4, 2]])
+    torch.testing.assert_close(rows.inputs[0], inputs[[4, 2]])
+    torch.testing.assert_close(rows.values, before.values)
+    torch.testing.assert_close(rows.cells, before.cells)
     assert store.n_rows == 25
 
 
@@ -139,11 +185,11 @@ def test_latents_with_a_set_of_their_own_have_the_density_of_that_set(table, mis
     model, rows = _model(missingness, n_sets=4, decoders=decoders), _store(table).all()
     generator = torch.Generator().manual_seed(3)
     z = torch.randn(2, 3, 4, 25, 1, generator=generator)
-    whole = model.log_prob_rows(rows, z, model.decode(z))
+    whole = model.log_prob_rows(rows, z, model.decode(rows, z))
     sets = torch.randint(4, (2, 3, 1, 25), generator=generator)
     own = z.gather(2, sets[..., None])
     shares = torch.nn.functional.one_hot(sets[:, :, 0], 4).float()
-    found = model.log_prob_rows(rows, own, model.decode(own, shares), shares)
+    found = model.log_prob_rows(rows, own, model.decode(rows, own, shares), shares)
     torch.testing.assert_close(found, whole.gather(2, sets))
     assert whole.std(2).min().item() > 1e-3
 

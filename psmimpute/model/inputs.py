@@ -1,0 +1,98 @@
+"""What the networks read: cells as numbers, about centred, zero where not observed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from psmimpute.likelihoods.base import DiscreteLikelihood, LikelihoodBlocks
+from psmimpute.model.layout import FeatureLayout
+from psmimpute.table.kinds import Family
+
+
+def network_inputs(values: Tensor, observed: Tensor, layout: FeatureLayout) -> Tensor:
+    """Make what the networks read: about centred, about unit scale, zero where not observed.
+
+    Parameters
+    ----------
+    values : Tensor, shape (..., features)
+        Encoded, in the model's order.
+    observed : Tensor, shape (..., features)
+    layout : FeatureLayout
+
+    Returns
+    -------
+    Tensor, shape (..., outputs)
+    """
+    parts = []
+    for block in layout.blocks:
+        x, seen = values[..., block.features], observed[..., block.features]
+        if block.family == Family.BERNOULLI:
+            parts.append((2 * x - 1) * seen)
+        elif block.family == Family.ORDINAL:
+            levels = torch.tensor(block.n_levels, dtype=x.dtype, device=x.device)
+            parts.append((x - (levels - 1) / 2) * (3.46 / levels) * seen)
+        elif block.family == Family.CATEGORICAL:
+            for j, n_levels in enumerate(block.n_levels):
+                one_hot = F.one_hot(x[..., j].long(), n_levels).to(x.dtype) - 1 / n_levels
+                parts.append(one_hot * seen[..., j, None])
+        else:
+            parts.append(x * seen)
+    return torch.cat(parts, -1) if parts else values
+
+
+def expected_inputs(eta: Tensor, layout: FeatureLayout, likelihoods: LikelihoodBlocks) -> Tensor:
+    """Expect what the networks would read, had every cell been drawn at linear predictors `eta`.
+
+    Parameters
+    ----------
+    eta : Tensor, shape (members, ..., outputs)
+    layout : FeatureLayout
+    likelihoods : LikelihoodBlocks
+        Of the blocks of `layout`.
+
+    Returns
+    -------
+    Tensor, shape (members, ..., outputs)
+    """
+    parts = []
+    for block, likelihood in zip(layout.blocks, likelihoods, strict=True):
+        own = eta[..., block.outputs]
+        if not isinstance(likelihood, DiscreteLikelihood):
+            parts.append(own)
+            continue
+        shares = likelihood.level_log_probs(own).exp()
+        codes = torch.arange(likelihood.max_levels, dtype=eta.dtype, device=eta.device)
+        if block.family == Family.BERNOULLI:
+            parts.append(2 * (shares * codes).sum(-1) - 1)
+        elif block.family == Family.ORDINAL:
+            levels = torch.tensor(block.n_levels, dtype=eta.dtype, device=eta.device)
+            parts.append(((shares * codes).sum(-1) - (levels - 1) / 2) * (3.46 / levels))
+        else:
+            owned = shares[..., ~likelihood.get_buffer("absent")]
+            levels = torch.tensor(block.n_levels, dtype=eta.dtype, device=eta.device)
+            parts.append(owned - 1 / levels[likelihood.get_buffer("owner")])
+    return torch.cat(parts, -1) if parts else eta
+
+
+def by_output(of_features: Tensor, layout: FeatureLayout) -> Tensor:
+    """Repeat numbers of categorical features for each of their levels.
+
+    Parameters
+    ----------
+    of_features : Tensor, shape (..., features)
+    layout : FeatureLayout
+
+    Returns
+    -------
+    Tensor, shape (..., outputs)
+    """
+    parts = []
+    for block in layout.blocks:
+        own = of_features[..., block.features]
+        if block.family == Family.CATEGORICAL:
+            times = torch.tensor(block.n_levels, device=own.device)
+            own = own.repeat_interleave(times, dim=-1)
+        parts.append(own)
+    return torch.cat(parts, -1) if parts else of_features
