@@ -8,8 +8,9 @@ from typing import Literal
 from psmimpute.exceptions import ConfigError
 from psmimpute.plain_numbers import make_numbers_plain
 
-# From here on one fold judges the common fit, more pattern sets are tried, and networks learn
-# faster: so many rows are not overfitted in the steps that there are.
+# From here on one fold judges the common fit, more pattern sets are tried, networks learn
+# faster, and one may predict the columns with gaps from those without: so many rows are not
+# overfitted in the steps that there are.
 MANY_ROWS = 4097
 _NETWORK_RATE, _NETWORK_RATE_OF_MANY_ROWS = 0.3, 1.2
 

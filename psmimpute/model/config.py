@@ -29,11 +29,6 @@ class ModelConfig:
         mixture of factor analysers.
     n_layers : int, default 2
         Number of hidden layers of each network.
-    covariate_dim : int or "auto", default "auto"
-        Width of the network that predicts the columns with gaps from those without, before z
-        explains what that leaves. ``"auto"`` takes the width of the other networks where rows
-        held out clearly speak for it against a linear regression; 0 leaves it out, as do
-        ``missingness="selection"``, ``encoder="network"`` and ``hidden_dim=0``.
     objective : {"iwae", "elbo"}, default "iwae"
         ``"elbo"`` is the bound of the paper's Table 1; ``"iwae"`` its importance-weighted form,
         with the pattern set summed exactly in both.
@@ -67,6 +62,12 @@ class ModelConfig:
         whole decoder best where z is likely to lie, or of the decoder's linear part. ``"auto"``
         takes the line up to six latents, and with more, 12 at most, unless rows held out clearly
         speak for the linear part.
+    covariate_dim : int or "auto", default "auto"
+        Width of the network that predicts the columns with gaps from those without, before z
+        explains what that leaves. ``"auto"`` takes twice the width of the other networks where
+        there are more than 4,096 rows and those held out clearly speak for it against a linear
+        regression; 0 leaves it out, as do ``missingness="selection"``, ``encoder="network"`` and
+        fewer than 100 rows.
 
     Raises
     ------

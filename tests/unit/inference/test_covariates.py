@@ -11,6 +11,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import psmimpute as psm
+from psmimpute.inference import covariates
 from psmimpute.inference.covariates import N_FOLDS, blind_models, folds_of, inform_store
 from psmimpute.inference.progress import Progress
 from psmimpute.model.rows import store_rows
@@ -50,7 +51,14 @@ def bent():
 
 @pytest.fixture(scope="module")
 def fitted(bent):
-    return _fit(bent[0])
+    """So few rows get networks where they count as many."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(covariates, "MANY_ROWS", N_ROWS)
+        return _fit(bent[0])
+
+
+def test_few_rows_get_no_network(bent):
+    assert _fit(bent[0]).fitted_.spec.covariate_dim == 0
 
 
 def test_a_bent_dependence_on_complete_columns_is_found(fitted, bent):
@@ -64,7 +72,8 @@ def test_a_bent_dependence_on_complete_columns_is_found(fitted, bent):
     assert (filled["kind"] == full["kind"])[frame["kind"].isna()].mean() > 0.6
 
 
-def test_a_line_needs_no_network():
+def test_a_line_needs_no_network(monkeypatch):
+    monkeypatch.setattr(covariates, "MANY_ROWS", N_ROWS)
     straight = _fit(_table(4, bend=0)[0])
     assert straight.fitted_.spec.covariate_dim == 0
     assert "a network predicts" not in straight.fitted_.reason
