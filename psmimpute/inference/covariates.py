@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from psmimpute.inference.batches import Batches
 from psmimpute.inference.config import MANY_ROWS, FitConfig
 from psmimpute.inference.flat import FlatAdamW, FlatParameters, cosine_schedule
+from psmimpute.inference.groups import OnStep
 from psmimpute.inference.members import Resamples, fold_rows
 from psmimpute.inference.trainer import Plan
 from psmimpute.likelihoods.base import LikelihoodBlocks
@@ -103,7 +104,13 @@ class CovariateFit:
 
 
 def fit_on_folds(
-    spec: ModelSpec, store: RowStore, *, fit: FitConfig, plan: Plan, seed: int
+    spec: ModelSpec,
+    store: RowStore,
+    *,
+    fit: FitConfig,
+    plan: Plan,
+    seed: int,
+    on_step: OnStep | None,
 ) -> CovariateFit | None:
     """Fit the regressions on folds, if they are wanted.
 
@@ -118,6 +125,8 @@ def fit_on_folds(
     plan : Plan
         Of a common fit with networks.
     seed : int
+    on_step : callable, optional
+        Called after every step.
 
     Returns
     -------
@@ -135,7 +144,8 @@ def fit_on_folds(
         seeds = _seeds(seed, range(first, first + n_members))
         model = DirectRegressions(spec, n_members, hidden_dim=hidden_dim)
         reset_networks(model, [torch.Generator().manual_seed(s) for s in seeds])
-        _train(model.to(store.packed.device), store, part, fit=fit, plan=plan, seeds=seeds)
+        model.to(store.packed.device)
+        _train(model, store, part, fit=fit, plan=plan, seeds=seeds, on_step=on_step)
         return model
 
     found = run(judges, 0, width)
@@ -284,6 +294,7 @@ def _train(
     fit: FitConfig,
     plan: Plan,
     seeds: list[int],
+    on_step: OnStep | None,
 ) -> None:
     """Train, and keep the average of the parameters that predicts the rows held out best."""
     batches = Batches(store, folds, fit=fit, seeds=seeds)
@@ -314,6 +325,8 @@ def _train(
         loss.sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step(cosine_schedule(step, n_steps))
         average.lerp_(flat.values, max(_AVERAGING, 1 / (1 + step)))
+        if on_step is not None:
+            on_step(step)
         if step % every and step != n_steps:
             continue
         now = judge(average)

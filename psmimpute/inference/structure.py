@@ -124,7 +124,9 @@ class CommonFit:
         plans = plan_training(n_rows, spec.latent_dim, fit)
         self.plans = replace(plans, linear=with_selection_effort(plans.linear, spec, fit))
         with one_thread():
-            self.covariates = fit_on_folds(spec, store, fit=fit, plan=plans.deep, seed=seed)
+            self.covariates = fit_on_folds(
+                spec, store, fit=fit, plan=plans.deep, seed=seed, on_step=on_step
+            )
         width = 0
         if self.covariates is not None:
             width = self.covariates.model.hidden_dim

@@ -91,8 +91,9 @@ def by_output(of_features: Tensor, layout: FeatureLayout) -> Tensor:
     parts = []
     for block in layout.blocks:
         own = of_features[..., block.features]
-        if block.family == Family.CATEGORICAL:
-            times = torch.tensor(block.n_levels, device=own.device)
-            own = own.repeat_interleave(times, dim=-1)
-        parts.append(own)
+        if block.family == Family.CATEGORICAL:  # views: no device is waited for
+            for j, n_levels in enumerate(block.n_levels):
+                parts.append(own[..., j : j + 1].expand(*own.shape[:-1], n_levels))
+        else:
+            parts.append(own)
     return torch.cat(parts, -1) if parts else of_features

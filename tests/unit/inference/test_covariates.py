@@ -120,6 +120,8 @@ def test_new_rows_may_lack_a_column_that_was_complete(fitted):
     assert filled.notna().all().all()
     same = ~without
     pd.testing.assert_frame_equal(filled[same], alone[same])
+    some, all_rows = fitted.impute(lacking.iloc[:90]), fitted.impute(lacking)
+    pd.testing.assert_frame_equal(some.complete(1), all_rows.complete(1).iloc[:90], atol=1e-5)
     gaps = new["x"].isna() & without
     error = filled.loc[gaps, "x"] - full.loc[gaps, "x"]
     assert (error**2).mean() < 0.5 * full["x"].var()
