@@ -214,11 +214,13 @@ What is behind the names:
 
 - **psmimpute, default** is `PSMImputer(m=20)`: kinds of columns inferred, a recognition model
   that starts from the exact posterior, 20 members averaged. Its rows are by several versions of
-  November 2026, which differ as said here. Credit MNAR is by the one that rounds narrow whole
-  numbers and lets complete predictors leave normal scores, which changes no other of these data
-  sets but a predictor or two of breast MNAR. Breast, seed 0 of wine and seeds 2 to 4 of adult
+  November 2026, which differ as said here. Letter MNAR, seeds 0 and 1 of wine MNAR and seed 0 of
+  credit MNAR are by the one in which a network predicts columns with gaps from those without, where
+  there are any. The other seeds of credit MNAR are by the one that rounds narrow whole numbers and
+  lets complete predictors leave normal scores, which changes no other of these data sets but a
+  predictor or two of breast MNAR. Breast, seed 0 of wine MCAR and seeds 2 to 4 of adult
   MNAR are by the one before, which chooses the scales of positive columns with the table; letter
-  has no such columns, and spam keeps its logarithms. Letter, the other seeds of wine MNAR and
+  has no such columns, and spam keeps its logarithms. Letter MCAR, the other seeds of wine MNAR and
   seed 0 of adult MNAR are by the one that trains the chosen structure on; credit MCAR and the
   other rows of adult and wine by earlier ones, of which seed 0 did not try a posterior that
   follows the networks with many latents. With **3 members** and 40 samples it was measured
