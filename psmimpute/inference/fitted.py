@@ -13,6 +13,7 @@ import torch
 
 from psmimpute.exceptions import ConvergenceWarning, TrainingInterruptedError
 from psmimpute.inference.config import FitConfig
+from psmimpute.inference.covariates import inform_store
 from psmimpute.inference.device import choose_device
 from psmimpute.inference.draws import Drawer
 from psmimpute.inference.members import resample_rows
@@ -96,6 +97,7 @@ class FittedModel:
         FittedModel
         """
         store = store_rows(table, self.spec.layout, device=self.device)
+        store = inform_store(store, self.structure.start, seed=seed)
         numbers = range(self.model.n_members, n_members)
         trained = _train(self.structure, store, numbers, fit=fit, seed=seed, progress=progress)
         model = PatternSetMixtureVAE.join([self.model, trained.model])
@@ -172,6 +174,8 @@ def fit_model(
     with _interruptible(), progress.stage("choosing the structure") as on_step:
         common = CommonFit(spec, store, fit=fit, seed=seed, on_step=lambda _: on_step(1))
         structure = common.choose(sets=n_sets)
+    store = common.store  # the rows as the members learn from them
+    del common
     numbers = range(n_members)
     trained = _train(structure, store, numbers, fit=fit, seed=seed, progress=progress, train=train)
     told = _warn_of_convergence(trained)

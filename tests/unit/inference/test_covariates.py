@@ -137,6 +137,7 @@ def test_further_members_are_those_of_a_larger_fit(fitted, bent):
         seed=1,
         progress=Progress(show=False),
     )
+    assert_array_equal(more.alignment, own.alignment)
     for name, p in own.model.named_parameters():
         assert_allclose(dict(more.model.named_parameters())[name], p, atol=2e-3, err_msg=name)
     assert_array_equal(more.model.covariates.head.weight[3], own.model.covariates.head.weight[3])
