@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from psmimpute.inference.batches import Batches
 from psmimpute.inference.config import MANY_ROWS, FitConfig
 from psmimpute.inference.flat import FlatAdamW, FlatParameters, cosine_schedule
-from psmimpute.inference.groups import OnStep
+from psmimpute.inference.groups import OnStep, resamples_of
 from psmimpute.inference.members import Resamples, fold_rows
 from psmimpute.inference.trainer import Plan
 from psmimpute.likelihoods.base import LikelihoodBlocks
@@ -137,7 +137,8 @@ def fit_on_folds(
     if width == 0 or store.n_rows < (_LEAST_ROWS if asked else MANY_ROWS):
         return None
     folds = folds_of(store.n_rows, seed=seed)
-    judges, others = _part(folds, slice(_N_JUDGES)), _part(folds, slice(_N_JUDGES, None))
+    judges = resamples_of(folds, range(_N_JUDGES))
+    others = resamples_of(folds, range(_N_JUDGES, N_FOLDS))
 
     def run(part: Resamples, first: int, hidden_dim: int) -> DirectRegressions:
         n_members = part.counts.shape[0]
@@ -268,10 +269,6 @@ def _width(spec: ModelSpec) -> int:
         spec, config=replace(spec.config, covariate_dim=_TIMES_WIDTH * spec.hidden_dim)
     )
     return wanted.covariate_dim
-
-
-def _part(folds: Resamples, part: slice) -> Resamples:
-    return Resamples(folds.counts[part], folds.held_out[part], folds.held_out_weight[part])
 
 
 def _seeds(seed: int, members: range) -> list[int]:

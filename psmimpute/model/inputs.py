@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from psmimpute.likelihoods.base import DiscreteLikelihood, LikelihoodBlocks
-from psmimpute.model.layout import FeatureLayout
+from psmimpute.model.layout import Block, FeatureLayout
 from psmimpute.table.kinds import Family
 
 
@@ -28,11 +28,8 @@ def network_inputs(values: Tensor, observed: Tensor, layout: FeatureLayout) -> T
     parts = []
     for block in layout.blocks:
         x, seen = values[..., block.features], observed[..., block.features]
-        if block.family == Family.BERNOULLI:
-            parts.append((2 * x - 1) * seen)
-        elif block.family == Family.ORDINAL:
-            levels = torch.tensor(block.n_levels, dtype=x.dtype, device=x.device)
-            parts.append((x - (levels - 1) / 2) * (3.46 / levels) * seen)
+        if block.family in (Family.BERNOULLI, Family.ORDINAL):
+            parts.append(_centred(x, block) * seen)
         elif block.family == Family.CATEGORICAL:
             for j, n_levels in enumerate(block.n_levels):
                 one_hot = F.one_hot(x[..., j].long(), n_levels).to(x.dtype) - 1 / n_levels
@@ -63,17 +60,22 @@ def expected_inputs(eta: Tensor, layout: FeatureLayout, likelihoods: LikelihoodB
             parts.append(own)
             continue
         shares = likelihood.level_log_probs(own).exp()
-        codes = torch.arange(likelihood.max_levels, dtype=eta.dtype, device=eta.device)
-        if block.family == Family.BERNOULLI:
-            parts.append(2 * (shares * codes).sum(-1) - 1)
-        elif block.family == Family.ORDINAL:
-            levels = torch.tensor(block.n_levels, dtype=eta.dtype, device=eta.device)
-            parts.append(((shares * codes).sum(-1) - (levels - 1) / 2) * (3.46 / levels))
+        if block.family in (Family.BERNOULLI, Family.ORDINAL):
+            codes = torch.arange(likelihood.max_levels, dtype=eta.dtype, device=eta.device)
+            parts.append(_centred((shares * codes).sum(-1), block))
         else:
             owned = shares[..., ~likelihood.get_buffer("absent")]
             levels = torch.tensor(block.n_levels, dtype=eta.dtype, device=eta.device)
             parts.append(owned - 1 / levels[likelihood.get_buffer("owner")])
     return torch.cat(parts, -1) if parts else eta
+
+
+def _centred(codes: Tensor, block: Block) -> Tensor:
+    """Put codes of ordered levels, or their means, about zero; last axis the block's features."""
+    if block.family == Family.BERNOULLI:
+        return 2 * codes - 1
+    levels = torch.tensor(block.n_levels, dtype=codes.dtype, device=codes.device)
+    return (codes - (levels - 1) / 2) * (3.46 / levels)
 
 
 def by_output(of_features: Tensor, layout: FeatureLayout) -> Tensor:
