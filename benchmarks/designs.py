@@ -140,6 +140,20 @@ def _h(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, make_gaps(frame, rng, y=expit(-0.6 + 0.6 * x1), x2=np.full(n, 0.1))
 
 
+def _i(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw a number and a factor that hang on three complete columns in ways that bend."""
+    x1, x2 = rng.normal(size=(2, n))
+    x3 = rng.uniform(-1, 1, n)
+    w = 2 * np.exp(-(x1**2)) + np.maximum(x2, 0) * np.sign(x3) + 0.7 * rng.normal(size=n)
+    logits = np.column_stack([np.zeros(n), 2 * np.abs(x3) - 1, 0.8 * x1 * x2])
+    g = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    y = w - 0.5 * x1 + np.array([0, 0.5, -0.5])[g] + 1.5 * rng.normal(size=n)
+    frame = pd.DataFrame(
+        {"x1": x1, "x2": x2, "x3": x3, "w": w, "g": pd.Categorical.from_codes(g, ["a", "b", "c"])}
+    ).assign(y=y)
+    return frame, make_gaps(frame, rng, w=expit(-1.2 + 0.4 * y + 0.5 * x3), g=expit(-1 - 0.4 * y))
+
+
 def _regression(
     formula: str, model: Callable[..., object], means: tuple[str, ...]
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -185,5 +199,11 @@ DESIGNS = {
         {"Intercept": 0.0, "x1": 1.0, "x2": -0.5, "mean_x1": _F_MEAN, "mean_y": _F_MEAN},
     ),
     "G": Design(_g, _OLS, {"Intercept": 5.0, "x1": 1.5, "x2": -0.5, "mean_x1": 1.2, "mean_y": 6.8}),
+    "I": Design(
+        _i,
+        _regression("y ~ w + x1 + g", smf.ols, ("w", "y")),
+        {"Intercept": 0.0, "w": 1.0, "x1": -0.5, "g[T.b]": 0.5, "g[T.c]": -0.5}
+        | {"mean_w": 2 / np.sqrt(3)},
+    ),
     "H": Design(_h, _OLS, {"Intercept": 0.0, "x1": 1.5, "x2": -0.5, "mean_x1": 0.0, "mean_y": 0.0}),
 }
