@@ -22,7 +22,7 @@ from benchmarks.masks import DATA, MECHANISMS, Deletion, delete, load
 from benchmarks.method import Array, Method
 from benchmarks.methods import OPTIONAL, methods
 from benchmarks.result_file import already, record
-from benchmarks.scores import crps, energy_distance, interval_coverage, rmse
+from benchmarks.scores import crps, energy_distance, interval_coverage, pit_coverage, rmse
 
 RESULTS = Path(__file__).parent / "results" / "tables.csv"
 KEY = ["method", "data", "mechanism", "rate", "seed"]
@@ -97,6 +97,8 @@ class Contest:
             "crps": round(crps(d, draws), 5),
             "cover90": round(interval_coverage(d, draws), 4),
             "cover90_discrete": round(interval_coverage(d, draws, discrete=True), 4),
+            "pit90": round(pit_coverage(d, draws), 4),
+            "pit90_discrete": round(pit_coverage(d, draws, discrete=True), 4),
             "draws": self.n_draws,
             "draws_cpu_s": round(float(cpu), 1),
         }
@@ -109,6 +111,8 @@ _COLUMNS = [
     "crps",
     "cover90",
     "cover90_discrete",
+    "pit90",
+    "pit90_discrete",
     "energy",
     "wall_s",
     "cpu_s",

@@ -56,6 +56,7 @@ _SCORES = {
     "draw_rmse": ("RMSE of single draws", ".4f"),
     "crps": ("CRPS of the draws", ".4f"),
     "cover90": ("coverage of 90 % intervals, continuous columns", ".0%"),
+    "pit90": ("the same, ties broken at random", ".0%"),
     "energy": ("energy distance", ".3f"),
     "cpu_s": ("CPU seconds, fit and single imputation", ".0f"),
 }
@@ -249,9 +250,12 @@ _DRAWS = """## Draws
 
 Means over seeds, MCAR, in ranges of the columns as RMSE is. CRPS is unbiased in the number of
 draws (20), and the 90 % interval lies between order statistics that 90 % of further draws would
-fall between. Columns with fewer than 20 distinct values are left out of the coverage. The energy
-distance compares completed rows with the true ones, both standardised: of draws where a method
-has them, else of its single imputation; 0 is ideal.
+fall between. Columns with fewer than 20 distinct values are left out of the coverage. Where values
+repeat, more than that lie within: of values drawn from those observed, the right law under MCAR,
+95 % for spam and 92 % for adult and credit. The second figure breaks ties between a value and its
+draws at random; by it they cover 90 % everywhere. The energy distance compares completed rows with
+the true ones, both standardised: of draws where a method has them, else of its single imputation;
+0 is ideal.
 """
 
 _APART = """## Peers that need other versions

@@ -94,14 +94,14 @@ class ImputationInfo:
     members: int = 0
     device: str = ""
     software: str = ""
-    history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
-    ess: npt.NDArray[np.float64] | None = None
-    pareto_k: npt.NDArray[np.float64] | None = None
+    history: Sequence[Mapping[str, Any]] = field(default_factory=tuple, repr=False)
+    ess: npt.NDArray[np.float64] | None = field(default=None, repr=False)
+    pareto_k: npt.NDArray[np.float64] | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
     adjustments: tuple[str, ...] = ()
     declared: Mapping[str, str] = field(default_factory=dict)
-    extend: Callable[[int], Any] | None = None
-    source: ModelSource | None = None
+    extend: Callable[[int], Any] | None = field(default=None, repr=False)
+    source: ModelSource | None = field(default=None, repr=False)
 
     def take(self, rows: npt.NDArray[np.integer]) -> ImputationInfo:
         """Return the same for some of the rows; it can no longer extend.

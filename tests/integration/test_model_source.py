@@ -37,6 +37,12 @@ def found(imp):
     return imp.diagnostics(most_rows=400)
 
 
+def test_info_prints_without_the_table_and_the_history(imp):
+    shown = repr(imp.info)
+    assert "missingness='shared'" in shown
+    assert len(shown) < 1000
+
+
 def test_a_model_that_is_right_passes_its_checks(found):
     assert [*found.held_out.index] == ["x", "y", "z", "level"]
     checks = found.checks.set_index("check")["result"]

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 from benchmarks.masks import Deletion
-from benchmarks.scores import crps, energy_distance, interval_coverage, rmse
+from benchmarks.scores import crps, energy_distance, interval_coverage, pit_coverage, rmse
 
 
 def _deletion(full, masked):
@@ -75,6 +75,34 @@ def test_interval_of_the_true_law_covers_its_level(standard_normal, m):
     narrow = interval_coverage(standard_normal, 0.5 * draws)
     low, high = norm.cdf(0.5 * norm.ppf(0.97)), norm.cdf(0.5 * norm.ppf(0.93))
     assert 2 * high - 1 - 0.05 < narrow < 2 * low - 1 + 0.05
+
+
+@pytest.mark.parametrize("m", [5, 20])
+def test_central_transforms_of_the_true_law_with_ties(numbers, m):
+    """Nine in ten values are zero; cells and draws are of one law, or draws never zero."""
+    rng = np.random.default_rng(m)
+    full = np.where(rng.random((8000, 1)) < 0.9, 0.0, rng.exponential(size=(8000, 1)))
+    deletion = _deletion(full, np.arange(8000)[:, None] < 4000)
+    draws = np.stack([rng.permutation(full[4000:])[:4000] for _ in range(m)])
+    draws = np.concatenate([draws, draws], 1)
+    # Four standard errors of 4,000 cells.
+    assert_allclose(pit_coverage(deletion, draws), 0.9, atol=0.019)
+    if m == 20:
+        assert interval_coverage(deletion, draws) > 0.94
+        assert pit_coverage(deletion, 1 + draws) < 0.15
+
+
+def test_central_transforms_without_ties(standard_normal):
+    draws = np.random.default_rng(1).normal(size=(19, 4030, 1))
+    assert_allclose(
+        pit_coverage(standard_normal, draws), interval_coverage(standard_normal, draws), atol=1e-12
+    )
+
+
+def test_central_transforms_keep_discrete_columns_apart(numbers):
+    draws = np.tile(numbers.full, (20, 1, 1))  # each tie may be anywhere
+    assert_allclose(pit_coverage(numbers, draws), 0.9)
+    assert np.isnan(pit_coverage(numbers, draws, discrete=True))
 
 
 def test_coverage_keeps_discrete_columns_apart(numbers):
