@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from psmimpute.inference.averaging import BestAverage, paired_gain
 from psmimpute.inference.batches import Batches
 from psmimpute.inference.config import MANY_ROWS, FitConfig
 from psmimpute.inference.flat import FlatAdamW, FlatParameters, cosine_schedule
@@ -38,7 +39,6 @@ _LEAST_ROWS = 100
 _NETWORKS = ("covariates.trunk", "covariates.head")
 # As much wider than the other networks, as much more decay of its weights, and as many more steps.
 _TIMES_WIDTH, _TIMES_DECAY, _TIMES_STEPS = 2, 10.0, 3
-_AVERAGING, _PATIENCE = 0.05, 6
 # Folds that decide, and the nats per row, the standard errors and the nats in all rows that
 # networks must gain over lines there.
 _N_JUDGES, _LEAST_GAIN, _N_ERRORS, _LEAST_GAIN_OF_TABLE = 2, 0.01, 2.0, 4.0
@@ -153,9 +153,7 @@ def fit_on_folds(
     gain = error = float("nan")
     if not asked:
         lines = run(judges, 0, 0)
-        difference = _held_out(found, store, judges) - _held_out(lines, store, judges)
-        gain = float(difference.mean())
-        error = float(difference.std() / difference.numel() ** 0.5)
+        gain, error = paired_gain(_losses(found, store, judges), _losses(lines, store, judges))
         least = max(_LEAST_GAIN, _LEAST_GAIN_OF_TABLE / store.n_rows)
         if not gain > max(_N_ERRORS * error, least):
             return None
@@ -276,11 +274,11 @@ def _seeds(seed: int, members: range) -> list[int]:
 
 
 @torch.no_grad()
-def _held_out(model: DirectRegressions, store: RowStore, folds: Resamples) -> Tensor:
-    """Log density of each row held out, flat."""
+def _losses(model: DirectRegressions, store: RowStore, folds: Resamples) -> Tensor:
+    """Negative log density of each row held out, flat."""
     device = store.packed.device
     kept = torch.from_numpy(folds.held_out_weight).to(device) > 0
-    return model.log_prob(store.take(torch.from_numpy(folds.held_out).to(device)))[kept]
+    return -model.log_prob(store.take(torch.from_numpy(folds.held_out).to(device)))[kept]
 
 
 def _train(
@@ -304,35 +302,24 @@ def _train(
     optimiser = FlatAdamW(flat, rates, _TIMES_DECAY * fit.weight_decay * network.float())
     n_steps, every = _TIMES_STEPS * plan.n_steps, _TIMES_STEPS * plan.every
 
-    @torch.no_grad()
-    def judge(values: Tensor) -> Tensor:
-        current = flat.values.clone()
-        flat.values.copy_(values)
+    def judge() -> Tensor:
         loss = -(model.log_prob(judged) * weight_of).sum(1) / weight_of.sum(1).clamp_min(1)
-        flat.values.copy_(current)
         return torch.nan_to_num(loss, nan=torch.inf)
 
-    average = flat.values.clone()
-    best, best_loss = average.clone(), judge(average)
-    best_step = torch.zeros(len(seeds), dtype=torch.long, device=batches.device)
+    average = BestAverage(flat, judge, every=every)
     for step in range(1, n_steps + 1):
         rows, weight, total = batches.next()
         fitted = -(model.log_prob(rows) * weight).sum(1) / total
         loss = fitted + model.penalty() / batches.total
         loss.sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step(cosine_schedule(step, n_steps))
-        average.lerp_(flat.values, max(_AVERAGING, 1 / (1 + step)))
+        average.add(step)
         if on_step is not None:
             on_step(step)
         if step % every and step != n_steps:
             continue
-        now = judge(average)
-        better = now < best_loss
-        best_loss = torch.where(better, now, best_loss)
-        best_step = torch.where(better, step, best_step)
-        best = torch.where(better[flat.member], average, best)
-        if bool((step - best_step >= _PATIENCE * every).all()):
+        average.look(step)
+        if bool(average.settled(step).all()):
             break
-    with torch.no_grad():
-        flat.values.copy_(best)
+    average.restore()
     model.requires_grad_(requires_grad=False)

@@ -266,7 +266,7 @@ class Drawer:
         dim, n_features = net_dim(model), self.layout.n_features
         rows, uniform = self._pass(model, block, group, dim + 1 + n_features)
         posterior = model.proposal(rows, refined=effort.refined)
-        exact = model.knows_posterior and model.covariates is None
+        exact = model.knows_posterior
         shift, n_samples = uniform[..., :dim], 1 if exact else effort.n_samples
         found = propose(model, rows, shift, n_samples=n_samples, posterior=posterior)
         drawn = self._resample(model, rows, block, group, found, uniform[..., dim:])

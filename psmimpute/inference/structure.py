@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from psmimpute.inference.averaging import paired_gain
 from psmimpute.inference.config import MANY_ROWS, FitConfig
 from psmimpute.inference.covariates import CovariateFit, fit_on_folds, inform_store
 from psmimpute.inference.em import LinearEM, patterns_for_em
@@ -233,7 +234,7 @@ class CommonFit:
         return rival if self._is_clearly_better(rival, best) else best
 
     def _is_clearly_better(self, rival: _Candidate, best: _Candidate) -> bool:
-        gain, error = _gain(rival, best)
+        gain, error = paired_gain(rival.rows, best.rows)
         least = max(_LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT * best.spec.layout.n_outputs)
         if rival.spec.hidden_dim > 0 and best.spec.hidden_dim == 0:
             least = max(least, _LEAST_GAIN_OF_NETWORKS / self.store.n_rows)
@@ -353,15 +354,8 @@ def copy_shared(
             p.copy_(given[name][members])
 
 
-def _gain(rival: _Candidate, best: _Candidate) -> tuple[float, float]:
-    """Mean paired gain in the held-out bound, nats per row, and its standard error."""
-    difference = best.rows - rival.rows
-    error = difference.std() / difference.numel() ** 0.5
-    return float(difference.mean()), float(error)
-
-
 def _describe(rival: _Candidate, best: _Candidate | None) -> dict[str, float | int | bool]:
-    gain, error = _gain(rival, best) if best else (float("nan"), float("nan"))
+    gain, error = paired_gain(rival.rows, best.rows) if best else (float("nan"), float("nan"))
     return {
         "n_sets": rival.spec.n_sets,
         "latents": rival.spec.latent_dim,

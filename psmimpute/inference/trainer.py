@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from psmimpute.inference.averaging import AVERAGING, PATIENCE, BestAverage
 from psmimpute.inference.batches import Batches
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.flat import FlatAdamW, FlatParameters, cosine_schedule
@@ -24,9 +25,8 @@ _NETWORKS = ("decoder.trunk", "decoder.head", "encoder.")
 _SELECTION = ("missingness.effect", "missingness.intercept", "missingness.covariates")
 # The slopes of self-masking are the slowest parameters to learn.
 _SELECTION_BOOST = 3.0
-_PATIENCE = 6
-# Largest weight of a step in the running mean of the parameters, and the least times the steps.
-_AVERAGING, _LEAST_TIMES_STEPS = 0.05, 2.0
+# Least weight of a step in the running mean of the parameters, times the steps.
+_LEAST_TIMES_STEPS = 2.0
 _N_JUDGE_SAMPLES = 8
 _UNUSABLE = 1e30
 # Samples that are in one pattern set each, for one that is in all of them, four or more.
@@ -157,12 +157,12 @@ class Trainer:
         numbers = range(first, first + self.n_members)
         seeds = [stream_seed(seed, member=i, purpose=Purpose.TRAINING) for i in numbers]
         self.batches = Batches(store, resamples, fit=fit, seeds=seeds)
-        self.averaging = _AVERAGING
+        self.averaging = AVERAGING
         if model.spec.hidden_dim == 0 and not plan.stop_early:
             # Steps that see few of very many rows are averaged over as many as see them all, if
             # there are: else their noise would exceed the uncertainty that the members stand for.
             # Networks still improve, and would lag.
-            seen = min(_AVERAGING, self.batches.batch_rows / self.n_rows)
+            seen = min(AVERAGING, self.batches.batch_rows / self.n_rows)
             self.averaging = max(seen, _LEAST_TIMES_STEPS / plan.n_steps)
         self.counts = resamples.counts
         self.held_out = torch.from_numpy(resamples.held_out).to(self.device)
@@ -245,15 +245,6 @@ class Trainer:
         loss = self.judge_rows() * self.held_out_weight
         return loss.sum(1) / self.held_out_weight.sum(1).clamp_min(1)
 
-    @torch.no_grad()
-    def _judge(self, values: Tensor) -> Tensor:
-        """Judge the members with parameters `values`."""
-        current = self.flat.values.clone()
-        self.flat.values.copy_(values)
-        loss = self.judge()
-        self.flat.values.copy_(current)
-        return loss
-
     def run(
         self, on_step: Callable[[int], None] | None = None, target: float = math.inf
     ) -> Trained:
@@ -271,44 +262,44 @@ class Trainer:
         Trained
         """
         plan, optimiser = self.plan, self._optimiser()
-        average = self.flat.values.clone()
-        best, best_loss = average.clone(), self._judge(average)
-        best_step = torch.zeros(self.n_members, dtype=torch.long, device=self.device)
-        steps, losses, settled = [0], [best_loss.cpu().numpy()], best_step > 0
+        average = BestAverage(
+            self.flat,
+            self.judge,
+            weight=self.averaging,
+            every=plan.every,
+            keep_last=not plan.stop_early,
+        )
+        steps, losses = [0], [average.best_loss.cpu().numpy()]
         training = [np.full(self.n_members, np.nan)]
         since = torch.zeros(self.n_members, device=self.device)
         for step in range(1, plan.n_steps + 1):
             since += self._step(optimiser, cosine_schedule(step, plan.n_steps))
-            average.lerp_(self.flat.values, max(self.averaging, 1 / (1 + step)))
+            average.add(step)
             if on_step is not None:
                 on_step(step)
             if step % plan.every and step != plan.n_steps:
                 continue
-            loss = self._judge(average)
-            better = (loss < best_loss) | (not plan.stop_early)
-            best_loss = torch.where(better, loss, best_loss)
-            best_step = torch.where(better, step, best_step)
-            best = torch.where(better[self.flat.member], average, best)
+            losses.append(average.look(step).cpu().numpy())
             training.append(since.cpu().numpy() / (step - steps[-1]))
             since.zero_()
             steps.append(step)
-            losses.append(loss.cpu().numpy())
-            settled = step - best_step >= _PATIENCE * plan.every
             if step < plan.least:
                 continue
-            if bool(settled.all()) or _is_hopeless(steps, losses, plan.n_steps, target):
+            if bool(average.settled(step).all()) or _is_hopeless(
+                steps, losses, plan.n_steps, target
+            ):
                 break
-        with torch.no_grad():
-            self.flat.values.copy_(best)
+        average.restore()
         model = self.model.eval().requires_grad_(False)
-        done = settled.cpu().numpy() | (best_step.cpu().numpy() < plan.n_steps)
+        best_step = average.best_step.cpu().numpy()
+        done = average.settled(steps[-1]).cpu().numpy() | (best_step < plan.n_steps)
         return Trained(
             model,
             tuple(steps),
             np.array(losses),
             np.array(training),
             int(optimiser.n_bad),
-            best_step.cpu().numpy(),
+            best_step,
             done,
         )
 
@@ -321,7 +312,7 @@ def _is_hopeless(
     Not if each doubling of the steps lowers it as much as the last one did, though they lower it
     less and less.
     """
-    if len(steps) <= _PATIENCE:
+    if len(steps) <= PATIENCE:
         return False
     half = int(np.searchsorted(steps, steps[-1] / 2))
     now, before = float(losses[-1].mean()), float(losses[half].mean())

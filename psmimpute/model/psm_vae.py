@@ -202,13 +202,14 @@ class PatternSetMixtureVAE(nn.Module):
 
     @property
     def knows_posterior(self) -> bool:
-        """Whether the recognition model's q(z | .) is the posterior itself."""
+        """Whether the recognition model's q(z | .) is the posterior, whatever a row lacks."""
         spec, mask = self.spec, self.missingness
         straight = spec.hidden_dim == 0 and spec.config.encoder == "exact"
         silent = isinstance(mask, Ignorable) or (
             isinstance(mask, SharedParameter) and mask.latent is None
         )
-        return spec.layout.is_gaussian and straight and silent and spec.n_sets == 1
+        alone = spec.n_sets == 1 and self.covariates is None
+        return spec.layout.is_gaussian and straight and silent and alone
 
     def posterior(self, rows: Rows, base: Base | None = None) -> Posterior:
         """Recognition model's q(r | .) and q(z | r, .) of a batch of rows.
