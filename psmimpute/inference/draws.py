@@ -266,13 +266,17 @@ class Drawer:
         dim, n_features = net_dim(model), self.layout.n_features
         rows, uniform = self._pass(model, block, group, dim + 1 + n_features)
         posterior = model.proposal(rows, refined=effort.refined)
-        exact = model.knows_posterior
-        shift, n_samples = uniform[..., :dim], 1 if exact else effort.n_samples
+        known = model.knows_posterior_of(rows) if model.knows_posterior else None
+        alone = known is not None and bool(known.all())
+        shift, n_samples = uniform[..., :dim], 1 if alone else effort.n_samples
         found = propose(model, rows, shift, n_samples=n_samples, posterior=posterior)
+        if known is not None:  # any one sample is a draw, and the weights of more would be alike
+            found = found.first_of(known)
         drawn = self._resample(model, rows, block, group, found, uniform[..., dim:])
-        if exact:  # any one sample is a draw, and the weights of more would be alike
-            drawn.ess[:] = effort.n_samples
-            drawn.tail[:] = -np.inf
+        if known is not None:
+            own = known.expand(len(group), -1)[block.own(len(group))].cpu().numpy()
+            drawn.ess[own] = effort.n_samples
+            drawn.tail[own[:1]] = -np.inf
         return drawn
 
     def _resample(

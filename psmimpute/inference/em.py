@@ -149,7 +149,8 @@ def patterns_for_em(model: PatternSetMixtureVAE, store: RowStore) -> Patterns | 
     """
     spec = model.spec
     wide = 0 < spec.layout.n_outputs <= spec.latent_dim
-    if not (model.knows_posterior and wide) or store.packed.device.type == "mps":  # no doubles
+    straight = model.knows_posterior and model.covariates is None
+    if not (straight and wide) or store.packed.device.type == "mps":  # no doubles
         return None
     if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
         return None

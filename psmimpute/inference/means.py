@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from psmimpute.inference.importance import n_sets_at_once, net_dim, propose
 from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood
@@ -216,16 +217,27 @@ class MeanEstimator:
                 mean = self.raw[i]
                 low, high = self.limits[:, block.features]
                 own = own.clamp(low, high)
-                parts.append(
+                found_mean = (
                     tilt.tilted_mean(i, rows, own, mean.plain, shares) if tilt else mean(own)
                 )
+                if found.lacking is not None:  # the weights know what was drawn of these
+                    drawn = likelihood.draw(own, found.lacking[..., block.features])
+                    lacks = model.lacking(rows)[:, None, None, :, block.features]
+                    found_mean = torch.where(lacks, mean.plain(drawn), found_mean)
+                parts.append(found_mean)
                 continue
             assert isinstance(likelihood, DiscreteLikelihood)
             if tilt:
                 log_p = tilt.tilted_levels(i, rows, own, shares)
             else:
                 log_p = likelihood.level_log_probs(own)
-            parts.append(log_p.exp().flatten(-2))
+            levels = log_p.exp()
+            if found.lacking is not None:
+                drawn = likelihood.draw(own, found.lacking[..., block.features])
+                one_hot = F.one_hot(drawn.long(), levels.shape[-1]).to(levels.dtype)
+                lacks = model.lacking(rows)[:, None, None, :, block.features, None]
+                levels = torch.where(lacks, one_hot, levels)
+            parts.append(levels.flatten(-2))
         return torch.cat(parts, -1) if parts else eta
 
     def _sort(self, found: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]) -> Expectations:

@@ -28,9 +28,19 @@ _N_STRATA = 64
 class MissingnessModel(nn.Module, ABC):
     """Distribution of the observed-indicators of one row."""
 
+    @property
+    def reads_complete_columns(self) -> bool:
+        """Whether gaps hang on columns without gaps, so that they tell of one that a row lacks."""
+        return False
+
     @abstractmethod
     def log_prob(
-        self, rows: Rows, z: Tensor, eta: Tensor, set_shares: Tensor | None = None
+        self,
+        rows: Rows,
+        z: Tensor,
+        eta: Tensor,
+        set_shares: Tensor | None = None,
+        inputs: Tensor | None = None,
     ) -> Tensor | float:
         """Log probability of which cells were observed.
 
@@ -42,6 +52,8 @@ class MissingnessModel(nn.Module, ABC):
             Linear predictors of x_mis.
         set_shares : Tensor, shape (members, samples, rows, sets), optional
             The set of each latent, where their axis of sets is 1.
+        inputs : Tensor, shape (members, samples, sets, rows, outputs), optional
+            Network inputs of each sample, where rows lack columns that had no gap.
 
         Returns
         -------
@@ -69,6 +81,7 @@ class Ignorable(MissingnessModel):
         z: Tensor,  # noqa: ARG002
         eta: Tensor,  # noqa: ARG002
         set_shares: Tensor | None = None,  # noqa: ARG002
+        inputs: Tensor | None = None,  # noqa: ARG002
     ) -> float:
         """Zero."""
         return 0.0
@@ -114,10 +127,19 @@ class SharedParameter(MissingnessModel):
             "complete_inputs", torch.tensor(complete_inputs, dtype=torch.long), persistent=False
         )
 
-    def _sign_and_base(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        sign = 2 * rows.cells[..., self.get_buffer("gappy")] - 1
-        known = rows.inputs[..., self.get_buffer("complete_inputs")]
-        return sign, torch.matmul(known, self.covariates)
+    @property
+    def reads_complete_columns(self) -> bool:
+        """Whether gaps hang on columns without gaps."""
+        return self.covariates.shape[1] > 0
+
+    def _sign(self, rows: Rows) -> Tensor:
+        return 2 * rows.cells[..., self.get_buffer("gappy")] - 1
+
+    def _base(self, inputs: Tensor) -> Tensor:
+        """Log odds by the columns without gaps, of network inputs (members or 1, ..., outputs)."""
+        known = inputs[..., self.get_buffer("complete_inputs")]
+        found = torch.matmul(known.flatten(1, -2), self.covariates)
+        return found.reshape(len(found), *known.shape[1:-1], found.shape[-1])
 
     def log_prob(
         self,
@@ -125,22 +147,23 @@ class SharedParameter(MissingnessModel):
         z: Tensor,
         eta: Tensor,  # noqa: ARG002
         set_shares: Tensor | None = None,
+        inputs: Tensor | None = None,
     ) -> Tensor:
         """Sum over the columns with gaps of log P(m_j | z, r)."""
-        sign, base = self._sign_and_base(rows)
-        logit = base[:, None, None] + by_set(self.intercept, set_shares)
+        base = self._base(rows.inputs)[:, None, None] if inputs is None else self._base(inputs)
+        logit = base + by_set(self.intercept, set_shares)
         if self.latent is not None:
             informative = torch.bmm(z.flatten(1, -2), self.latent)
             logit = logit + informative.reshape(*z.shape[:-1], -1)
-        return F.logsigmoid(sign[:, None, None] * logit).sum(-1)
+        return F.logsigmoid(self._sign(rows)[:, None, None] * logit).sum(-1)
 
     def log_prob_at(self, rows: Rows, z: Tensor) -> Tensor:
         """Evidence about the set at one z a row, shape (members, sets, rows)."""
-        sign, base = self._sign_and_base(rows)
+        base = self._base(rows.inputs)
         if self.latent is not None:
             base = base + torch.bmm(z, self.latent)
         logit = base[:, None] + self.intercept[:, :, None]
-        return F.logsigmoid(sign[:, None] * logit).sum(-1)
+        return F.logsigmoid(self._sign(rows)[:, None] * logit).sum(-1)
 
     def penalty(self) -> Tensor:
         """Negative log prior, shape (n_members,)."""
@@ -232,6 +255,7 @@ class SelfMasking(MissingnessModel):
         z: Tensor,  # noqa: ARG002
         eta: Tensor,
         set_shares: Tensor | None = None,
+        inputs: Tensor | None = None,  # noqa: ARG002
     ) -> Tensor:
         """Sum over the columns with gaps of log P(m_j | r, x_j)."""
         signs = 2 * rows.cells[..., self.get_buffer("columns")] - 1

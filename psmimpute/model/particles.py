@@ -38,6 +38,14 @@ class Particles(NamedTuple):
         """Weights that sum to one over samples and sets, shape (members, rows, samples * sets)."""
         return self.log_w.permute(0, 3, 1, 2).flatten(2).softmax(-1)
 
+    def first_of(self, rows: Tensor) -> Particles:
+        """Give all weight of the rows marked, shape (members or 1, rows), to their first sample."""
+        if self.log_w.shape[1] == 1:
+            return self
+        others = torch.arange(self.log_w.shape[1], device=self.log_w.device) > 0
+        left_out = rows[:, None, None] & others[:, None, None]
+        return self._replace(log_w=self.log_w.masked_fill(left_out, -torch.inf))
+
     def set_shares(self, weights: Tensor, n_sets: int) -> Tensor:
         """Posterior probabilities of the sets, shape (members, rows, sets), from the weights."""
         if self.sets is None:

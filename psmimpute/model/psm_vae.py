@@ -140,18 +140,25 @@ class PatternSetMixtureVAE(nn.Module):
             return rows
         return self.covariates.inform(rows, self.spec.layout, self.likelihoods)
 
-    def _offset(self, rows: Rows, eta: Tensor, lacking: Tensor | None) -> Tensor | None:
-        """Return what the columns without gaps add to `eta`, which is without it.
-
-        Where a row to impute lacks such a column, what is drawn of it takes its place, or what
-        is expected of it where `lacking` has nothing to draw it by.
-        """
+    def _offset(self, rows: Rows, known: Tensor | None) -> Tensor | None:
+        """Return what the columns without gaps add to the decoder's linear predictors."""
         if self.covariates is None or rows.offset is None:
             return None
         offset = rows.offset[:, None, None]
-        if not self.lacks_covariates(rows):
+        if known is None:
             return offset
-        layout, missing = self.spec.layout, self.lacking(rows)
+        lacks = self.lacking(rows).any(-1)[:, None, None, :, None]
+        return torch.where(lacks, self.covariates(known), offset)
+
+    def _with_lacking(self, rows: Rows, eta: Tensor, lacking: Tensor | None) -> Tensor | None:
+        """Network inputs with what is drawn of the columns without gaps that a row lacks.
+
+        Or what is expected of these, where `lacking` has nothing to draw it by. None where no row
+        lacks any; else one for each sample, shape (members, samples, sets, rows, outputs).
+        """
+        if not self.lacks_covariates(rows):
+            return None
+        layout = self.spec.layout
         if lacking is None:
             inputs = expected_inputs(eta, layout, self.likelihoods)
         else:
@@ -161,16 +168,17 @@ class PatternSetMixtureVAE(nn.Module):
             ]
             values = torch.cat(drawn, -1)
             inputs = network_inputs(values, torch.ones_like(values), layout)
-        known = torch.where(
-            by_output(missing, layout)[:, None, None], inputs, rows.inputs[:, None, None]
-        )
-        lacks = missing.any(-1)[:, None, None, :, None]
-        return torch.where(lacks, self.covariates(known), offset)
+        missing = by_output(self.lacking(rows), layout)[:, None, None]
+        return torch.where(missing, inputs, rows.inputs[:, None, None])
 
     def lacks_covariates(self, rows: Rows) -> bool:
-        """Whether a row lacks a column without gaps that others are predicted from."""
+        """Whether a row lacks a column without gaps that others, or their gaps, hang on."""
         # What was fitted lacks none: then nobody waits for the device to say so.
-        return self.covariates is not None and not self.training and bool(self.lacking(rows).any())
+        return self._needs_complete and not self.training and bool(self.lacking(rows).any())
+
+    @property
+    def _needs_complete(self) -> bool:
+        return self.covariates is not None or self.missingness.reads_complete_columns
 
     def lacking(self, rows: Rows) -> Tensor:
         """Which features are of a column that had no gap and is not there, by row.
@@ -202,14 +210,18 @@ class PatternSetMixtureVAE(nn.Module):
 
     @property
     def knows_posterior(self) -> bool:
-        """Whether the recognition model's q(z | .) is the posterior, whatever a row lacks."""
+        """Whether q(z | .) is the posterior itself, of rows that lack no complete column."""
         spec, mask = self.spec, self.missingness
         straight = spec.hidden_dim == 0 and spec.config.encoder == "exact"
         silent = isinstance(mask, Ignorable) or (
             isinstance(mask, SharedParameter) and mask.latent is None
         )
-        alone = spec.n_sets == 1 and self.covariates is None
-        return spec.layout.is_gaussian and straight and silent and alone
+        return spec.layout.is_gaussian and straight and silent and spec.n_sets == 1
+
+    def knows_posterior_of(self, rows: Rows) -> Tensor:
+        """Whether q(z | .) is the posterior itself, by row, shape (members or 1, rows)."""
+        lacks = self.lacking(rows).any(-1)
+        return self.knows_posterior & ~(lacks & self._needs_complete)
 
     def posterior(self, rows: Rows, base: Base | None = None) -> Posterior:
         """Recognition model's q(r | .) and q(z | r, .) of a batch of rows.
@@ -303,8 +315,9 @@ class PatternSetMixtureVAE(nn.Module):
         They are one tensor where x_mis has no deviations. `lacking`, shape (members, samples, 1,
         rows, features), are uniform numbers that draw the columns without gaps that a row lacks.
         """
-        eta = self.decoder(z, set_shares)
-        offset = self._offset(self.inform(rows), eta, lacking)
+        eta, rows = self.decoder(z, set_shares), self.inform(rows)
+        known = None if self.covariates is None else self._with_lacking(rows, eta, lacking)
+        offset = self._offset(rows, known)
         eta = eta if offset is None else eta + offset
         return eta, self.decoder.missing(z, eta, set_shares)
 
@@ -320,6 +333,7 @@ class PatternSetMixtureVAE(nn.Module):
         z: Tensor,
         decoded: tuple[Tensor, Tensor],
         set_shares: Tensor | None = None,
+        lacking: Tensor | None = None,
     ) -> Tensor:
         """Log density of the observed cells and of which they are, given latents.
 
@@ -328,9 +342,11 @@ class PatternSetMixtureVAE(nn.Module):
         rows : Rows
         z : Tensor, shape (members, samples, sets, rows, latent)
         decoded : tuple of Tensor
-            What :meth:`decode` makes of `z` and `set_shares`.
+            What :meth:`decode` makes of `z`, `set_shares` and `lacking`.
         set_shares : Tensor, shape (members, samples, rows, sets), optional
             The set of each latent, where their axis of sets is 1.
+        lacking : Tensor, optional
+            As in :meth:`decode`.
 
         Returns
         -------
@@ -346,7 +362,10 @@ class PatternSetMixtureVAE(nn.Module):
             log_mis = cell_log_probs(rows, eta_mis, self.spec.layout, self.likelihoods)
             log_x = reconstruction_term(log_obs, seen)
             log_x = log_x + supervision_term(log_mis, self.get_buffer("pi"))
-        return log_x + self.missingness.log_prob(rows, z, eta_mis, set_shares)
+        known = None
+        if self.missingness.reads_complete_columns:
+            known = self._with_lacking(rows, eta, lacking)
+        return log_x + self.missingness.log_prob(rows, z, eta_mis, set_shares, known)
 
     def particles(
         self,
@@ -385,7 +404,7 @@ class PatternSetMixtureVAE(nn.Module):
             z = z.gather(2, sets[..., None].expand(-1, -1, -1, -1, self.spec.latent_dim))
             shares = set_weights(sets, self.spec.n_sets)
         decoded = self.decode(rows, z, shares, lacking)
-        log_w = self.log_prob_rows(rows, z, decoded, shares) + log_ratio
+        log_w = self.log_prob_rows(rows, z, decoded, shares, lacking) + log_ratio
         return Particles(z, log_w, decoded[1], sets, lacking)
 
     def bound(

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import expit
+from scipy.stats import norm
 
 from psmimpute.inference.draws import Drawer
 from psmimpute.inference.means import MeanEstimator
@@ -40,9 +42,21 @@ def _said(model, exact):
         return model.covariates(exact.store().all().inputs).numpy()
 
 
-def _drawer(exact, model, n_rows=N_ROWS):
+def _drawer(exact, model, n_rows=N_ROWS, n_samples=64):
     keys = np.arange(n_rows, dtype=np.uint64)
-    return Drawer(model, exact.store(), row_keys=keys, seed=5, n_samples=64)
+    return Drawer(model, exact.store(), row_keys=keys, seed=5, n_samples=n_samples)
+
+
+def _means(exact, model, n_samples, n_rows=N_ROWS):
+    return MeanEstimator(
+        model,
+        exact.store(),
+        inverses=[lambda x: x] * 5,
+        limits=np.tile([-50.0, 50.0], (5, 1)),
+        row_keys=np.arange(n_rows, dtype=np.uint64),
+        seed=5,
+        n_samples=n_samples,
+    ).estimate()
 
 
 def test_an_offset_is_that_of_the_values_themselves(exact):
@@ -59,15 +73,7 @@ def test_an_offset_is_that_of_the_values_themselves(exact):
 def test_draws_and_means_are_those_of_what_is_left_and_the_offset(exact):
     model = _with_network(exact, hidden_dim=4)  # neither is then known to be exact
     drawn = _drawer(exact, model).draw(range(2))
-    means = MeanEstimator(
-        model,
-        exact.store(),
-        inverses=[lambda x: x] * 5,
-        limits=np.tile([-50.0, 50.0], (5, 1)),
-        row_keys=np.arange(N_ROWS, dtype=np.uint64),
-        seed=5,
-        n_samples=1024,
-    ).estimate()
+    means = _means(exact, model, n_samples=1024)
     said, expected = _said(model, exact), np.zeros(exact.x.shape)
     for e in range(2):
         left = exact.with_rows(exact.x - said[e])
@@ -109,6 +115,56 @@ def test_rows_that_lack_a_complete_column_are_drawn_from_the_joint_law(exact):
         error = np.sqrt(np.diag(left))
         assert_allclose(found.mean(1), expected, atol=0.1 * error.max())
         assert_allclose(np.cov(found), left, atol=0.12 * error.max() ** 2)
+
+
+def _with_gaps_by_the_first_column(exact, **options):
+    """Whether each of the last three columns is there hangs on the first column."""
+    model = exact.model(gappy=GAPPY, missingness="shared", **options)
+    with torch.no_grad():
+        model.missingness.intercept.fill_(0.3)
+        model.missingness.covariates.copy_(torch.tensor([[0.5, 2.0, 0.2], [0.0, 0.0, 0.0]]))
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def test_gaps_tell_of_a_complete_column_that_a_row_lacks(exact):
+    """p(x_0 | x_obs, m) is Gaussian times logistic functions: its moments by quadrature."""
+    n = 6000
+    row = exact.x[1].copy()
+    row[[0, 3]] = np.nan
+    many = exact.with_rows(np.repeat(row[None], n, 0))
+    model = _with_gaps_by_the_first_column(exact)
+    drawn = _drawer(many, model, n, n_samples=512).draw(range(2))
+    single = _means(many, model, 512, n).numbers[0].mean()
+    grid, everyone = np.linspace(-8, 8, 4001), []
+    for e in range(2):
+        means, sds = many.conditional(e, 0, 0)
+        density = norm.pdf(grid, means[0], sds[0])
+        for slope, sign in ((0.5, 1), (2.0, -1), (0.2, 1)):
+            density *= expit(sign * (0.3 + slope * grid))
+        density /= density.sum()
+        expected = density @ grid
+        sd = np.sqrt(density @ (grid - expected) ** 2)
+        found = drawn.features[0][e]
+        assert abs(expected - means[0]) > 0.25 * sds[0]
+        assert_allclose(found.mean(), expected, atol=4 * sd / np.sqrt(n) + 0.02 * sd)
+        assert_allclose(found.std(), sd, rtol=0.06)
+        everyone.append(expected)
+    assert_allclose(single, np.mean(everyone), atol=0.02)
+
+
+def test_other_rows_are_drawn_alike_beside_one_that_lacks_a_column(exact):
+    model = _with_gaps_by_the_first_column(exact)
+    x = exact.x.copy()
+    x[7, 0] = np.nan
+    together = _drawer(exact.with_rows(x), model).draw(range(2))
+    alone = _drawer(exact, model).draw(range(2))
+    for j in GAPPY:
+        others = np.flatnonzero(np.isnan(x[:, j])) != 7
+        assert_allclose(
+            together.features[j][:, others], alone.features[j][:, others], rtol=1e-5, atol=1e-5
+        )
+    others = np.arange(N_ROWS) != 7
+    assert_array_equal(together.ess[others], alone.ess[others])
 
 
 def test_a_hidden_cell_of_a_complete_column_counts_as_lacking(exact):
