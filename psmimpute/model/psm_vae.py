@@ -187,8 +187,8 @@ class PatternSetMixtureVAE(nn.Module):
         not there where a column says that it is zero.
         """
         columns = torch.tensor(self.spec.layout.columns, device=rows.cells.device)
-        of_column = (columns[:, None] == columns).to(rows.observed.dtype)
-        unseen = torch.matmul(rows.observed, of_column) == 0
+        seen = torch.zeros_like(rows.cells).index_add(-1, columns, rows.observed)
+        unseen = seen[..., columns] == 0
         return unseen & (rows.cells[..., columns] != 0.5) & self.get_buffer("had_no_gap")
 
     def base(self, rows: Rows) -> Base:
@@ -220,8 +220,9 @@ class PatternSetMixtureVAE(nn.Module):
 
     def knows_posterior_of(self, rows: Rows) -> Tensor:
         """Whether q(z | .) is the posterior itself, by row, shape (members or 1, rows)."""
-        lacks = self.lacking(rows).any(-1)
-        return self.knows_posterior & ~(lacks & self._needs_complete)
+        if not (self.knows_posterior and self._needs_complete):
+            return torch.full(rows.cells.shape[:2], self.knows_posterior, device=self.device)
+        return ~self.lacking(rows).any(-1)
 
     def posterior(self, rows: Rows, base: Base | None = None) -> Posterior:
         """Recognition model's q(r | .) and q(z | r, .) of a batch of rows.
