@@ -56,10 +56,9 @@ class _RawMean:
     The noise has one scale for each column and member, so one table serves every row.
     """
 
-    def __init__(self, scale: Tensor, inverses: list[Inverse], *, logistic: bool) -> None:
+    def __init__(self, scale: Tensor, inverses: list[Inverse]) -> None:
         middle = (torch.arange(_N_NODES, dtype=torch.float64) + 0.5) / _N_NODES
-        quantiles: Tensor = torch.logit(middle) if logistic else torch.special.ndtri(middle)
-        noise = quantiles.numpy()
+        noise = torch.special.ndtri(middle).numpy()
         own = scale.cpu().double().numpy()
         table = np.empty((*own.shape, _GRID.size))
         for e, f in np.ndindex(*own.shape):
@@ -139,7 +138,6 @@ class MeanEstimator:
                 self.raw[i] = _RawMean(
                     likelihood.scale,
                     [inverse for inverse in chosen if inverse is not None],
-                    logistic=isinstance(likelihood, CountLikelihood),
                 )
 
     @torch.no_grad()

