@@ -12,7 +12,7 @@ from psmimpute.exceptions import LowESSWarning, NegativeImputationWarning, PSMWa
 from psmimpute.imputed.plots.weights import PARETO_K_LIMIT
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.reading import column_at
-from psmimpute.table.schema import TableSchema
+from psmimpute.table.schema import ColumnSchema, TableSchema
 from psmimpute.telling import warn
 
 _POOR_ESS, _POOR_ESS_SHARE, _SUSPECT_ESS_SHARE = 4.0, 0.05, 0.2
@@ -74,10 +74,17 @@ def _poor_weights(found: RowDraws, n_weights: int) -> Iterator[tuple[str, type[P
         )
 
 
+def _remedy(column: ColumnSchema, *, lowest: float) -> str:
+    """Name the kind of a column that cannot be negative, if there is one that suits it."""
+    kind = "positive" if lowest > 0 else "count" if column.is_integer else None
+    return f"kinds={{{column.name!r}: {kind!r}}} or " if kind else ""
+
+
 def _negative(
     data: pd.DataFrame, schema: TableSchema, found: RowDraws, stated: Collection[Hashable]
 ) -> Iterator[tuple[str, type[PSMWarning]]]:
     shares: dict[Hashable, float] = {}
+    remedy = ""
     positions: dict[Hashable, int] = {name: i for i, name in enumerate(data.columns)}
     for j, cells in found.values.items():
         column = schema.columns[j]
@@ -87,6 +94,7 @@ def _negative(
         observed = column_at(data, positions[column.name], column.name)
         if share and observed.notna().any() and observed.min() >= 0:
             shares[column.name] = share
+            remedy = remedy or _remedy(column, lowest=float(observed.min()))
     if shares:
         listed = [f"{name!r} ({share:.1%})" for name, share in shares.items()]
         shown = ", ".join(listed[:_MOST_COLUMNS_SHOWN])
@@ -97,7 +105,7 @@ def _negative(
         yield (
             "numbers below zero were imputed where none was observed, in columns taken as "
             f"continuous: {shown}{more} of the imputed values. If there can be none, say "
-            f"kinds={{{first!r}: 'positive'}} or bounds={{{first!r}: (0, None)}}; if there can, "
+            f"{remedy}bounds={{{first!r}: (0, None)}}; if there can, "
             f"kinds={{{first!r}: 'continuous'}}",
             NegativeImputationWarning,
         )

@@ -96,7 +96,7 @@ def _blocks(frame: pd.DataFrame, imp: Hashable, row_id: Hashable) -> list[pd.Dat
     if numbers != list(range(len(numbers))) or len(numbers) < 2:
         raise ImputationError(
             f"column {imp!r} must hold 0 for the incomplete data and 1, 2, ... for the "
-            f"imputations; it holds {numbers[:10]}"
+            f"imputations, as complete('long', include=True) makes it; it holds {numbers[:10]}"
         )
     blocks = [frame[(frame[imp] == k).to_numpy()].drop(columns=[imp]) for k in numbers]
     sizes = [len(block) for block in blocks]

@@ -126,8 +126,8 @@ def choose_rule(rule: Rule, member_of: npt.ArrayLike | None) -> Rule:
         )
         return "rubin"
     warn(
-        f"{len(labels)} imputations come from {n_members} members: pooled by the nested rules; say "
-        "rule='nested' to pool so without this warning, or impute with members=m",
+        f"{len(labels)} imputations come from {n_members} members: pooled by the nested rules; "
+        "fit(...).pool(rule='nested') does so without this warning, or impute with members=m",
         ImproperPoolingWarning,
     )
     return "nested"

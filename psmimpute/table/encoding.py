@@ -142,7 +142,7 @@ def _locate(schema: TableSchema, df: pd.DataFrame) -> dict[Hashable, int]:
     if absent:
         raise SchemaError(
             f"the frame lacks modelled columns: {', '.join(map(repr, absent))}; add them, "
-            "with missing values if nothing is known"
+            "with missing values if nothing is known, as absent='missing' of impute does"
         )
     return positions
 

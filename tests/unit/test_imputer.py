@@ -317,6 +317,19 @@ def test_impossible_numbers_are_told_of(wealth):
     assert (imp.complete("long")["amount"] < 0).any()
 
 
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        (np.rint, r"say kinds={'amount': 'count'} or bounds"),
+        (lambda x: x + 0.001, r"say kinds={'amount': 'positive'} or bounds"),
+        (lambda x: x - x.min(), "say bounds"),
+    ],
+)
+def test_the_remedy_suits_what_was_observed(wealth, change, remedy):
+    with pytest.warns(NegativeImputationWarning, match=remedy):
+        impute(wealth.assign(amount=change(wealth["amount"])), m=3, **FAST)
+
+
 @pytest.mark.filterwarnings("error::psmimpute.exceptions.NegativeImputationWarning")
 @pytest.mark.parametrize(
     "stated", [{"kinds": {"amount": "continuous"}}, {"bounds": {"amount": (None, 20)}}]
