@@ -32,9 +32,10 @@ from psmimpute.model.layout import lay_out
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.spec import ModelSpec
 from psmimpute.storage.bounded_json import dump_object, parse_object
+from psmimpute.table.kinds import Family
 from psmimpute.table.schema import ColumnSchema, TableSchema
 
-FORMAT = 1
+FORMAT = 2  # 1: counts had logistic noise
 _MOST_FILE_BYTES = 8 * 2**30
 _MOST_HEADER_BYTES = 64 * 2**20
 _MOST_SETS, _MOST_MEMBERS, _MOST_LAYERS, _MOST_WIDTH = 100, 10_000, 64, 2**16
@@ -127,6 +128,8 @@ def unpack_model(
         If the file is truncated, was tampered with, or is no model.
     NewerFormatError
         If a later version of the package wrote it.
+    StorageError
+        If an earlier version wrote it whose likelihood of a column was another.
     """
     text, checksum = _read_header(data, what)
     try:
@@ -144,11 +147,17 @@ def unpack_model(
     if checksum_of(text, tensors) != checksum:
         raise CorruptFileError(f"{what} was changed after it was written: its checksum differs")
     try:
-        return _rebuild(state, tensors, device)
+        fitted, schema, extra = _rebuild(state, tensors, device)
     except NewerFormatError:
         raise
     except _DAMAGE as error:
         raise CorruptFileError(f"{what} describes no model: {error!r}") from None
+    if found < FORMAT and fitted.spec.layout.block(Family.COUNT) is not None:
+        raise StorageError(
+            f"{what} has counts and is of an earlier version, whose counts had another noise: "
+            "fit the model again"
+        )
+    return fitted, schema, extra
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:

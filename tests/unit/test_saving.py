@@ -341,8 +341,29 @@ def test_tensors_of_another_shape_are_refused(tiny, name, value):
 
 
 def test_a_later_format_is_told_apart_from_damage(tiny):
-    with pytest.raises(NewerFormatError, match="format 2, this version reads up to 1: update"):
-        PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), _put("format", 2)))
+    with pytest.raises(NewerFormatError, match="format 3, this version reads up to 2: update"):
+        PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), _put("format", 3)))
+
+
+def test_an_earlier_format_is_refused_where_its_counts_had_another_noise():
+    rng = np.random.default_rng(4)
+    df = pd.DataFrame({"x": rng.normal(size=40), "k": rng.poisson(2.0, 40).astype(float)})
+    df.loc[:6] = np.nan
+    for kind in ("count", "continuous"):
+        fitted = PSMImputer(
+            2,
+            seed=1,
+            n_sets=1,
+            kinds={"k": kind},
+            model=ModelConfig(hidden_dim=0),
+            fit=FitConfig(max_steps=3),
+        ).fit(df)
+        data = _forge(fitted.to_bytes(), _put("format", 1))
+        if kind == "count":
+            with pytest.raises(StorageError, match="counts had another noise: fit the model again"):
+                PSMImputer.from_bytes(data)
+        else:
+            assert PSMImputer.from_bytes(data).seed == 1
 
 
 @pytest.mark.parametrize(
