@@ -199,11 +199,11 @@ DESIGNS = {
         {"Intercept": 0.0, "x1": 1.0, "x2": -0.5, "mean_x1": _F_MEAN, "mean_y": _F_MEAN},
     ),
     "G": Design(_g, _OLS, {"Intercept": 5.0, "x1": 1.5, "x2": -0.5, "mean_x1": 1.2, "mean_y": 6.8}),
+    "H": Design(_h, _OLS, {"Intercept": 0.0, "x1": 1.5, "x2": -0.5, "mean_x1": 0.0, "mean_y": 0.0}),
     "I": Design(
         _i,
         _regression("y ~ w + x1 + g", smf.ols, ("w", "y")),
         {"Intercept": 0.0, "w": 1.0, "x1": -0.5, "g[T.b]": 0.5, "g[T.c]": -0.5}
         | {"mean_w": 2 / np.sqrt(3)},
     ),
-    "H": Design(_h, _OLS, {"Intercept": 0.0, "x1": 1.5, "x2": -0.5, "mean_x1": 0.0, "mean_y": 0.0}),
 }

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from psmimpute.inference.flat import FlatParameters
 
-AVERAGING = 0.05  # largest weight of a step in the mean
+AVERAGING = 0.05  # least weight of a step in the mean
 PATIENCE = 6  # looks without a better one, after which a member has settled
 
 

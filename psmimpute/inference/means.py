@@ -207,6 +207,8 @@ class MeanEstimator:
         shares = None
         if tilt is not None and found.sets is not None:
             shares = set_weights(found.sets, model.spec.n_sets)
+        # Of columns that a row lacks, the weights know what was drawn: so must their means.
+        lacks = None if found.lacking is None else model.lacking(rows)[:, None, None]
         for i, (block, likelihood) in enumerate(
             zip(model.spec.layout.blocks, model.likelihoods, strict=True)
         ):
@@ -218,10 +220,11 @@ class MeanEstimator:
                 found_mean = (
                     tilt.tilted_mean(i, rows, own, mean.plain, shares) if tilt else mean(own)
                 )
-                if found.lacking is not None:  # the weights know what was drawn of these
+                if found.lacking is not None and lacks is not None:
                     drawn = likelihood.draw(own, found.lacking[..., block.features])
-                    lacks = model.lacking(rows)[:, None, None, :, block.features]
-                    found_mean = torch.where(lacks, mean.plain(drawn), found_mean)
+                    found_mean = torch.where(
+                        lacks[..., block.features], mean.plain(drawn), found_mean
+                    )
                 parts.append(found_mean)
                 continue
             assert isinstance(likelihood, DiscreteLikelihood)
@@ -230,11 +233,10 @@ class MeanEstimator:
             else:
                 log_p = likelihood.level_log_probs(own)
             levels = log_p.exp()
-            if found.lacking is not None:
+            if found.lacking is not None and lacks is not None:
                 drawn = likelihood.draw(own, found.lacking[..., block.features])
                 one_hot = F.one_hot(drawn.long(), levels.shape[-1]).to(levels.dtype)
-                lacks = model.lacking(rows)[:, None, None, :, block.features, None]
-                levels = torch.where(lacks, one_hot, levels)
+                levels = torch.where(lacks[..., block.features, None], one_hot, levels)
             parts.append(levels.flatten(-2))
         return torch.cat(parts, -1) if parts else eta
 

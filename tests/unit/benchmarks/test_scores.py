@@ -78,7 +78,7 @@ def test_interval_of_the_true_law_covers_its_level(standard_normal, m):
 
 
 @pytest.mark.parametrize("m", [5, 20])
-def test_central_transforms_of_the_true_law_with_ties(numbers, m):
+def test_central_transforms_of_the_true_law_with_ties(m):
     """Nine in ten values are zero; cells and draws are of one law, or draws never zero."""
     rng = np.random.default_rng(m)
     full = np.where(rng.random((8000, 1)) < 0.9, 0.0, rng.exponential(size=(8000, 1)))
