@@ -8,7 +8,7 @@ from torch import Tensor
 
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.members import Resamples
-from psmimpute.model.rows import Rows, RowStore
+from psmimpute.model.rows import RowStore
 
 
 class Batches:
@@ -31,6 +31,12 @@ class Batches:
         Whether each step sees the whole table, weighted by the members' counts.
     batch_rows : int
         Rows of a step, where it sees a part.
+    weights : Tensor, shape (members or 1, rows of a step or 1)
+        What the rows of a step count.
+    total : Tensor, shape (members,)
+        Sum of the weights of all rows.
+    total_of_step : Tensor, shape (members or 1,)
+        Sum of the weights of the rows of a step.
     """
 
     def __init__(
@@ -43,17 +49,19 @@ class Batches:
         self.whole = fit.rows_at_once(self.n_rows) == self.n_rows
         total = self.counts.sum(1, dtype=np.int64)
         self.total = torch.from_numpy(total).float().to(self.device)
-        self._all: Rows | None = None
+        self._all = store.packed[None]
+        self.weights, self.total_of_step = torch.ones(1, 1, device=self.device), self.total
         if self.whole:
-            self._all = store.all()
-            self._weights = torch.from_numpy(self.counts.astype(np.float32)).to(self.device)
+            self.weights = torch.from_numpy(self.counts.astype(np.float32)).to(self.device)
+        else:
+            self.total_of_step = self.weights[0] * self.batch_rows
         self._order = [np.random.Generator(np.random.Philox(s)) for s in seeds]
         self._queue = [np.empty(0, np.int32)] * self.n_members
 
-    def next(self) -> tuple[Rows, Tensor, Tensor]:
-        """Return the rows of the next step, their weights, and the sum of the weights."""
-        if self._all is not None:
-            return self._all, self._weights, self.total
+    def next(self) -> Tensor:
+        """Return the rows of the next step, packed, shape (members or 1, rows, width)."""
+        if self.whole:
+            return self._all
         size = self.batch_rows
         index = np.empty((self.n_members, size), dtype=np.int64)
         for i, counts in enumerate(self.counts):
@@ -62,6 +70,4 @@ class Batches:
                 self._order[i].shuffle(bag)
                 self._queue[i] = np.concatenate([self._queue[i], bag])
             index[i], self._queue[i] = self._queue[i][:size], self._queue[i][size:]
-        rows = self.store.take(torch.from_numpy(index).to(self.device))
-        one = torch.ones(1, 1, device=self.device)
-        return rows, one, one[0] * size
+        return self.store.packed[torch.from_numpy(index).to(self.device)]

@@ -23,6 +23,7 @@ from psmimpute.inference.config import MANY_ROWS, FitConfig
 from psmimpute.inference.flat import FlatAdamW, FlatParameters, cosine_schedule
 from psmimpute.inference.groups import OnStep, resamples_of
 from psmimpute.inference.members import Resamples, fold_rows
+from psmimpute.inference.recorded import Recorded
 from psmimpute.inference.trainer import Plan
 from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
@@ -306,12 +307,17 @@ def _train(
         loss = -(model.log_prob(judged) * weight_of).sum(1) / weight_of.sum(1).clamp_min(1)
         return torch.nan_to_num(loss, nan=torch.inf)
 
+    def descend(packed: Tensor) -> Tensor:
+        log_p = model.log_prob(store.unpack(packed)) * batches.weights
+        loss = (model.penalty() / batches.total - log_p.sum(1) / batches.total_of_step).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    records = batches.device.type == "cuda"
+    recorded = Recorded(descend, records=records, forget=flat.gradients.zero_)
     average = BestAverage(flat, judge, every=every)
     for step in range(1, n_steps + 1):
-        rows, weight, total = batches.next()
-        fitted = -(model.log_prob(rows) * weight).sum(1) / total
-        loss = fitted + model.penalty() / batches.total
-        loss.sum().backward()  # type: ignore[no-untyped-call]
+        recorded(batches.next())
         optimiser.step(cosine_schedule(step, n_steps))
         average.add(step)
         if on_step is not None:

@@ -6,6 +6,10 @@ import torch
 
 from psmimpute.exceptions import ConfigError
 
+# Times as much as on a CPU, where what a pass holds must fit the caches, and the start of an
+# operation costs next to nothing.
+_ROOM_OF_ACCELERATOR = 16
+
 
 def choose_device(name: str) -> torch.device:
     """Find the device of a name.
@@ -37,3 +41,18 @@ def choose_device(name: str) -> torch.device:
             f"device {name!r} cannot be used here ({error}); use 'auto' or 'cpu'"
         ) from None
     return device
+
+
+def room(device: torch.device) -> int:
+    """Return how many times as much a pass through the model takes as on a CPU, a power of two.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    int
+        It depends on the kind of device alone: the shape of a pass decides how its numbers round.
+    """
+    return 1 if device.type == "cpu" else _ROOM_OF_ACCELERATOR

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from psmimpute.imputed.pattern_set import align_sets
 from psmimpute.inference.blocks import BLOCK_ROWS, Block, block_rows, run_blocks
+from psmimpute.inference.device import room
 from psmimpute.inference.importance import (
     effective_sample_size,
     n_sets_at_once,
@@ -27,14 +28,15 @@ from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, row_uniforms
 
-_MOST_FLOATS = 4_000_000  # of the largest tensor of a pass; more no longer fit the cache
+_MOST_FLOATS = 4_000_000  # of the largest tensor of a pass on a CPU: more do not fit the cache
 # Rows whose draws are held in memory at once before they are recorded.
 _HELD_ROWS = 2**14
 _N_SET_SAMPLES = 4
 # Rows whose weights come down to fewer samples than this are drawn again: from a better proposal
 # where there is one, then from more samples.
 _LEAST_ESS, _MORE_SAMPLES = 8.0, 8
-_REDRAWN_ROWS = 8  # in a block: few rows are poor, and slots that stay empty cost as much
+# Rows in a block of those, on a CPU: few are poor, and slots that stay empty cost as much.
+_REDRAWN_ROWS = 8
 _ALIGNMENT_ROWS = 4096
 
 
@@ -111,13 +113,15 @@ class Drawer:
         self.missing = ~cells if self.hidden is None else ~cells | self.hidden
         self.gappy_rows = np.flatnonzero(self.missing.any(1))
         self._alignment = alignment
+        self._room = room(store.packed.device)
+        self._n_slots = self._room * BLOCK_ROWS
 
     def _most_members(self, n_samples: int) -> int:
         """Members of one pass: as many as memory allows, 2 at least."""
         spec = self.model.spec
         widest = max(spec.hidden_dim, spec.layout.n_outputs, spec.latent_dim**2 // 4, 8)
         each = BLOCK_ROWS * n_samples * n_sets_at_once(self.model) * widest
-        return max(2, _MOST_FLOATS // each)
+        return max(2, _MOST_FLOATS // each)  # a block has more rows where there is more room
 
     def draw(self, imputations: range) -> ImputationDraws:
         """Draw the given imputations, numbered from 0.
@@ -197,9 +201,10 @@ class Drawer:
         self,
         function: Callable[[Block], tuple[npt.NDArray[Any], ...]],
         chunk: npt.NDArray[np.intp],
-        n_slots: int = BLOCK_ROWS,
+        n_slots: int | None = None,
     ) -> tuple[npt.NDArray[Any], ...]:
         """Apply a function to the rows in blocks; results have the axes (members, rows, ...)."""
+        n_slots = n_slots or self._n_slots
         blocks = block_rows(self.row_keys[chunk], n_slots)
         whole: tuple[npt.NDArray[Any], ...] = ()
         rows = [Block(chunk[block.rows], block.slots, n_slots) for block in blocks]
@@ -251,9 +256,9 @@ class Drawer:
     def _efforts(self, model: PatternSetMixtureVAE) -> list[_Effort]:
         """List what is tried, one after the other, while weights are poor."""
         n = self.n_samples
-        refined = [_Effort(n, BLOCK_ROWS, refined=True)] if model.refines else []
-        last = _Effort(_MORE_SAMPLES * n, _REDRAWN_ROWS, refined=True)
-        return [_Effort(n, BLOCK_ROWS, refined=False), *refined, last]
+        refined = [_Effort(n, self._n_slots, refined=True)] if model.refines else []
+        last = _Effort(_MORE_SAMPLES * n, self._room * _REDRAWN_ROWS, refined=True)
+        return [_Effort(n, self._n_slots, refined=False), *refined, last]
 
     def _sample(
         self,

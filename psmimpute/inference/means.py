@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from psmimpute.inference.device import room
 from psmimpute.inference.importance import n_sets_at_once, net_dim, propose
 from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood
 from psmimpute.likelihoods.count import CountLikelihood
@@ -22,8 +23,9 @@ from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, row_uniforms
 
-_MOST_FLOATS = 2_000_000  # of the largest tensor of a pass; more no longer fit the cache
-_MOST_SAMPLES = 64  # of a pass: then few rows go through the proposal at once, and it fits as well
+# On a CPU: of the largest tensor of a pass, as more no longer fit the cache, and of the samples of
+# a pass, as then few rows go through the proposal at once, and it fits as well.
+_MOST_FLOATS, _MOST_SAMPLES = 2_000_000, 64
 # Wider, and the exponential of a logarithmic column would swamp single precision.
 _GRID = np.linspace(-10.0, 10.0, 801)
 _N_NODES = 64
@@ -153,8 +155,10 @@ class MeanEstimator:
         spec = self.model.spec
         widest = max(spec.hidden_dim, self._width(), spec.latent_dim**2 // 4, 8)
         per_sample = self.model.n_members * n_sets_at_once(self.model) * widest
-        block = min(self.n_samples, max(1, _MOST_FLOATS // per_sample), _MOST_SAMPLES)
-        size = max(1, _MOST_FLOATS // (per_sample * block))
+        more = room(self.store.packed.device)
+        most = more * _MOST_FLOATS
+        block = min(self.n_samples, max(1, most // per_sample), more * _MOST_SAMPLES)
+        size = max(1, most // (per_sample * block))
         parts = [self._rows(rows[a : a + size], block) for a in range(0, len(rows), size)]
         found = np.concatenate(parts) if parts else np.empty((0, self._width()))
         return self._sort(found, missing[rows])

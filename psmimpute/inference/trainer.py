@@ -16,9 +16,11 @@ from psmimpute.inference.batches import Batches
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.flat import FlatAdamW, FlatParameters, cosine_schedule
 from psmimpute.inference.members import Resamples
+from psmimpute.inference.recorded import Recorded
 from psmimpute.model.posterior import Base
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
+from psmimpute.model.small_cholesky import by_library
 from psmimpute.random import Purpose, stream_seed
 
 _NETWORKS = ("decoder.trunk", "decoder.head", "encoder.")
@@ -154,6 +156,10 @@ class Trainer:
         self.device = store.packed.device
         self.n_members, self.n_rows = resamples.counts.shape
         self.n_samples = samples_of_step(model, plan, fit)
+        # A library routine may wait for the device.
+        self.records = self.device.type == "cuda" and not by_library(
+            model.spec.latent_dim, self.device
+        )
         numbers = range(first, first + self.n_members)
         seeds = [stream_seed(seed, member=i, purpose=Purpose.TRAINING) for i in numbers]
         self.batches = Batches(store, resamples, fit=fit, seeds=seeds)
@@ -213,21 +219,34 @@ class Trainer:
         order = torch.arange(2 * half, device=self.device).reshape(half, 2).T.flatten()[:n]
         return ((order[:, None] + start) / n).frac()
 
-    def _step(self, optimiser: FlatAdamW, schedule: float) -> Tensor:
+    def _step(self, descend: Recorded, optimiser: FlatAdamW, schedule: float) -> Tensor:
         """One step; returns the mean negative bound of its rows, shape (members,)."""
-        rows, weight, total = self.batches.next()
-        n_rows = rows.values.shape[1]
-        eps, uniform = self._eps(n_rows), self._uniform(n_rows)
-        bound = self.model.bound(rows, eps, self._known_base(rows), uniform)
-        fit = -(bound * weight).sum(1) / total
-        loss = self.model.penalty() / self.batches.total + fit
-        loss.sum().backward()  # type: ignore[no-untyped-call]
+        packed = self.batches.next()
+        n_rows = packed.shape[1]
+        uniform = self._uniform(n_rows)
+        fit = descend(packed, self._eps(n_rows), *([] if uniform is None else [uniform]))
         optimiser.step(schedule)
+        return fit
+
+    def _descend(self, packed: Tensor, eps: Tensor, uniform: Tensor | None = None) -> Tensor:
+        """Add a step's gradients; returns the mean negative bound of its rows."""
+        batches, rows = self.batches, self.store.unpack(packed)
+        bound = self.model.bound(rows, eps, self._known_base(rows), uniform)
+        fit = -(bound * batches.weights).sum(1) / batches.total_of_step
+        loss = self.model.penalty() / batches.total + fit
+        loss.sum().backward()  # type: ignore[no-untyped-call]
         return fit.detach()
 
+    def _recorded(self) -> Recorded:
+        return Recorded(self._descend, records=self.records, forget=self.flat.gradients.zero_)
+
     def _known_base(self, rows: Rows) -> Base | None:
-        """Closed-form posterior of a few steps ago, where it is dear and the rows are the same."""
-        if not (self.batches.whole and self.model.encoder.smooths(self.model.decoder)):
+        """Closed-form posterior of a few steps ago, where it is dear and the rows are the same.
+
+        A step that is recorded does the same every time, and takes the posterior anew.
+        """
+        dear = self.batches.whole and self.model.encoder.smooths(self.model.decoder)
+        if self.records or not dear:
             return None
         if self._base is None or self._base_age >= _LASTS:
             self._base, self._base_age = self.model.base(rows), 0
@@ -261,7 +280,7 @@ class Trainer:
         -------
         Trained
         """
-        plan, optimiser = self.plan, self._optimiser()
+        plan, optimiser, descend = self.plan, self._optimiser(), self._recorded()
         average = BestAverage(
             self.flat,
             self.judge,
@@ -273,7 +292,7 @@ class Trainer:
         training = [np.full(self.n_members, np.nan)]
         since = torch.zeros(self.n_members, device=self.device)
         for step in range(1, plan.n_steps + 1):
-            since += self._step(optimiser, cosine_schedule(step, plan.n_steps))
+            since += self._step(descend, optimiser, cosine_schedule(step, plan.n_steps))
             average.add(step)
             if on_step is not None:
                 on_step(step)

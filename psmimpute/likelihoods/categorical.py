@@ -50,10 +50,13 @@ class CategoricalLikelihood(DiscreteLikelihood):
         gather = (start[:, None] + position).masked_fill(absent, 0)
         self.register_buffer("gather", gather.flatten(), persistent=False)
         self.register_buffer("absent", absent, persistent=False)
+        present = (~absent).flatten().nonzero()[:, 0]
+        self.register_buffer("present", present, persistent=False)
         owner = torch.cat([torch.full((n,), i) for i, n in enumerate(n_levels)])
         self.register_buffer("owner", owner, False)
         level = torch.cat([torch.arange(n) for n in n_levels])
         self.register_buffer("level", level, False)
+        self.register_buffer("n_of_owner", levels[owner].float(), False)
 
     @property
     def n_outputs(self) -> int:
@@ -70,6 +73,10 @@ class CategoricalLikelihood(DiscreteLikelihood):
         wide = by_output.index_select(-1, self.get_buffer("gather"))
         return wide.reshape(*wide.shape[:-1], self.n_features, self.max_levels)
 
+    def by_level(self, padded: Tensor) -> Tensor:
+        """Rearrange (..., n_features, max_levels) to (..., n_outputs): undoes :meth:`pad`."""
+        return padded.flatten(-2).index_select(-1, self.get_buffer("present"))
+
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log mass, shape (..., n_features)."""
         padded = self.pad(eta).masked_fill(self.get_buffer("absent"), -torch.inf)
@@ -83,9 +90,9 @@ class CategoricalLikelihood(DiscreteLikelihood):
         L / (L - 1), equals it on contrasts when the levels are equally likely.
         """
         owner, level = self.get_buffer("owner"), self.get_buffer("level")
-        p = self.level_log_probs(eta).exp()[..., ~self.get_buffer("absent")]
+        p = self.by_level(self.level_log_probs(eta).exp())
         hit = (x.value[..., owner] == level).to(p.dtype)
-        levels = torch.tensor(self.n_levels, dtype=p.dtype, device=p.device)[owner]
+        levels = self.get_buffer("n_of_owner").to(p.dtype)
         return Expansion(hit - p, p * (1 - p) * levels / (levels - 1))
 
     def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:

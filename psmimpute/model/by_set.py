@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def set_weights(sets: Tensor, n_sets: int) -> Tensor:
@@ -20,7 +19,8 @@ def set_weights(sets: Tensor, n_sets: int) -> Tensor:
     Tensor, shape (members, samples, rows, sets)
         1 for the set of the latent, else 0.
     """
-    return F.one_hot(sets[:, :, 0], n_sets).float()
+    labels = torch.arange(n_sets, device=sets.device)
+    return (sets[:, :, 0, :, None] == labels).float()
 
 
 def by_set(values: Tensor, shares: Tensor | None) -> Tensor:

@@ -74,6 +74,8 @@ class Encoder(nn.Module):
         Whether the network is told which cells are missing.
     smoothing : bool, default False
         Whether the exact base follows a bent decoder.
+    counts_once : bool, default True
+        Whether an observed cell's weights under the two decoders add up to one.
     """
 
     def __init__(
@@ -88,10 +90,12 @@ class Encoder(nn.Module):
         exact: bool = True,
         reads_cells: bool = True,
         smoothing: bool = False,
+        counts_once: bool = True,
     ) -> None:
         super().__init__()
         self.layout, self.n_sets, self.latent_dim = layout, n_sets, latent_dim
         self.exact, self.reads_cells, self.smoothing = exact, reads_cells, smoothing
+        self.counts_once = counts_once
         self.n_corrections = 1 if exact else n_sets
         self.trunk: MemberMLP | None = None
         self.head: MemberLinear | None = None
@@ -231,7 +235,7 @@ class Encoder(nn.Module):
         """How much an observed cell counts, and how far x_mis departs from x_obs."""
         observed, missing = (by_output(weight, self.layout) for weight in weights)
         total = observed + missing
-        weight = total if bool((total != 1).any()) else None
+        weight = None if self.counts_once else total
         if decoder.shift is None or decoder.slope is None:
             return Reading(weight, None)
         shift = torch.einsum("es,eso->eo", set_shares, decoder.shift[:, 0, :, 0])

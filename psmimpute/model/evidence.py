@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from psmimpute.model.small_cholesky import LARGE
+from psmimpute.model.small_cholesky import by_library
 
 
 class Deviation(NamedTuple):
@@ -50,7 +50,7 @@ def shared_evidence(
         outer += (spread * deviation.slope)[:, :, None] * deviation.slope[:, None]
         pull = deviation.share * deviation.shift * (loadings + deviation.slope)
         natural -= torch.bmm(pull, information)
-    if latent < LARGE:
+    if not by_library(latent, loadings.device):
         flat = torch.bmm(outer.flatten(1, 2), information)
         precision = flat.reshape(-1, latent, latent, flat.shape[2]).permute(1, 2, 0, 3)
     else:  # as the library wants it

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from psmimpute.likelihoods.base import DiscreteLikelihood, LikelihoodBlocks
+from psmimpute.likelihoods.categorical import CategoricalLikelihood
 from psmimpute.model.layout import Block, FeatureLayout
 from psmimpute.table.kinds import Family
 
@@ -64,9 +65,8 @@ def expected_inputs(eta: Tensor, layout: FeatureLayout, likelihoods: LikelihoodB
             codes = torch.arange(likelihood.max_levels, dtype=eta.dtype, device=eta.device)
             parts.append(_centred((shares * codes).sum(-1), block))
         else:
-            owned = shares[..., ~likelihood.get_buffer("absent")]
-            levels = torch.tensor(block.n_levels, dtype=eta.dtype, device=eta.device)
-            parts.append(owned - 1 / levels[likelihood.get_buffer("owner")])
+            assert isinstance(likelihood, CategoricalLikelihood)
+            parts.append(likelihood.by_level(shares) - 1 / likelihood.get_buffer("n_of_owner"))
     return torch.cat(parts, -1) if parts else eta
 
 

@@ -216,8 +216,9 @@ class SelfMasking(MissingnessModel):
         super().__init__()
         self.layout = layout
         self._likelihoods = [likelihoods]  # in a list: their parameters are not this module's
-        carries = torch.tensor(_carriers(layout, gappy), dtype=torch.float32)
-        self.register_buffer("carries", carries, persistent=False)
+        carries = _carriers(layout, gappy)
+        self._carry = [any(carries[block.features]) for block in layout.blocks]
+        self.register_buffer("carries", torch.tensor(carries, dtype=torch.float32), False)
         self.intercept = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_features))
         self.effect = nn.Parameter(torch.zeros(n_members, n_sets, layout.n_outputs))
         n_covariates = len(complete_inputs)
@@ -260,11 +261,13 @@ class SelfMasking(MissingnessModel):
         """Sum over the columns with gaps of log P(m_j | r, x_j)."""
         signs = 2 * rows.cells[..., self.get_buffer("columns")] - 1
         total = torch.zeros(eta.shape[:-1], device=eta.device)
-        for block, likelihood in zip(self.layout.blocks, self._likelihoods[0], strict=True):
+        for block, likelihood, carry in zip(
+            self.layout.blocks, self._likelihoods[0], self._carry, strict=True
+        ):
+            if not carry:
+                continue
             seen = rows.observed[:, None, None, :, block.features]
             carries = self.get_buffer("carries")[block.features]
-            if not bool(carries.any()):
-                continue
             intercept = self._base(rows, block.features, set_shares)
             own = eta[..., block.outputs]
             sign = signs[:, None, None, :, block.features]

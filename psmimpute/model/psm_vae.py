@@ -84,6 +84,7 @@ class PatternSetMixtureVAE(nn.Module):
             exact=config.encoder == "exact",
             reads_cells=config.encoder == "exact" or spec.missingness != "ignorable",
             smoothing=spec.smoothing,
+            counts_once=config.evidence == "normalised",
             **size,
             **net,
         )

@@ -81,13 +81,15 @@ class RowStore:
     def take(self, index: Tensor) -> Rows:
         """Rows at `index`, which has the axes (rows,) or (members, rows)."""
         rows = self.packed[index]
-        return Rows(
-            *(rows if index.dim() > 1 else rows[None]).split_with_sizes(self.widths, dim=-1)
-        )
+        return self.unpack(rows if index.dim() > 1 else rows[None])
 
     def all(self) -> Rows:
         """Every row, leading axis 1."""
-        return Rows(*self.packed[None].split_with_sizes(self.widths, dim=-1))
+        return self.unpack(self.packed[None])
+
+    def unpack(self, packed: Tensor) -> Rows:
+        """Rows of packed ones, shape (members or 1, rows, width)."""
+        return Rows(*packed.split_with_sizes(self.widths, dim=-1))
 
     def informed(self, inputs: Tensor, offset: Tensor) -> RowStore:
         """Return the rows with other network inputs and an offset, shape (n_rows, outputs) each."""

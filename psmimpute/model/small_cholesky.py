@@ -15,8 +15,9 @@ from torch import Tensor
 _SMALLEST_PIVOT = 1e-12
 # Share of the mean diagonal that is added where rounding has made a matrix indefinite.
 _RIDGE = 1e-4
-# Rows from which LAPACK is faster.
-LARGE = 13
+# Rows from which LAPACK is faster. An accelerator's library may wait for the device, and is asked
+# only where the steps are very many.
+_LARGE, _LARGE_ON_ACCELERATOR = 13, 49
 
 
 class Factor(NamedTuple):
@@ -27,7 +28,7 @@ class Factor(NamedTuple):
     lower : Tensor, shape (q, q, batch)
         The lower factor.
     inverse : Tensor, shape (q, q, batch), or None
-        Inverse of the lower factor; None from ``LARGE`` rows on, where solving is cheaper.
+        Inverse of the lower factor; None where :func:`by_library`, and solving is cheaper.
     log_det : Tensor, shape (batch,)
         Log determinant of the matrix.
     """
@@ -49,6 +50,11 @@ class Factor(NamedTuple):
         return (self.inverse * vector[:, None]).sum(0)
 
 
+def by_library(q: int, device: torch.device) -> bool:
+    """Whether matrices of `q` rows are left to a library routine on this device."""
+    return q >= (_LARGE if device.type == "cpu" else _LARGE_ON_ACCELERATOR)
+
+
 def factor(matrix: Tensor) -> Factor:
     """Factor symmetric positive definite matrices.
 
@@ -62,7 +68,7 @@ def factor(matrix: Tensor) -> Factor:
     Factor
     """
     q = matrix.shape[0]
-    if q >= LARGE:
+    if by_library(q, matrix.device):
         return _factor_by_library(matrix)
     inverse = torch.zeros_like(matrix)
     log_det = torch.zeros_like(matrix[0, 0])
@@ -74,10 +80,13 @@ def factor(matrix: Tensor) -> Factor:
         inverse[j, j] = root
         below = matrix[j + 1 :, j].mul_(root)
         matrix[j, j] = pivot * root
-        matrix[j, j + 1 :] = 0.0
-        for i in range(q - j - 1):
-            # Row j + 1 + i of the lower triangle of what is left to factor.
-            matrix[j + 1 + i, j + 1 : j + 2 + i].addcmul_(below[i], below[: i + 1], value=-1.0)
+        matrix[j, j + 1 :].zero_()
+        if matrix.device.type == "cpu":
+            for i in range(q - j - 1):
+                # Row j + 1 + i of the lower triangle of what is left to factor.
+                matrix[j + 1 + i, j + 1 : j + 2 + i].addcmul_(below[i], below[: i + 1], value=-1.0)
+        else:  # the upper triangle too: fewer operations take less time than half the work
+            matrix[j + 1 :, j + 1 :].addcmul_(below[:, None], below[None], value=-1.0)
         inverse[j + 1 :, : j + 1].addcmul_(below[:, None], inverse[j, : j + 1], value=-1.0)
     return Factor(matrix, inverse, log_det)
 

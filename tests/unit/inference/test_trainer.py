@@ -99,8 +99,10 @@ def test_a_resample_counts_each_row_as_often_as_it_was_drawn(exact):
     weighted = Trainer(
         exact.model(), exact.store(), counts, fit=fit, plan=Plan(1, 2, every=1), seed=9
     )
-    rows, weight, total = weighted.batches.next()
-    loss = (weighted.model.bound(rows, torch.zeros(4, 1, 1, N_ROWS, 2)) * weight).sum(1) / total
+    batches = weighted.batches
+    rows = weighted.store.unpack(batches.next())
+    bound = weighted.model.bound(rows, torch.zeros(4, 1, 1, N_ROWS, 2))
+    loss = (bound * batches.weights).sum(1) / batches.total_of_step
     for e in range(4):
         repeated = np.repeat(exact.log_likelihood(e), counts.counts[e])
         assert loss[e].item() == pytest.approx(repeated.mean(), abs=1e-4)
@@ -116,7 +118,9 @@ def test_minibatches_are_epochs_of_the_members_own_rows(exact):
         exact.model(), exact.store(), counts, fit=fit, plan=Plan(1, 2, every=1), seed=9
     )
     assert not trainer.batches.whole
-    taken = torch.cat([trainer.batches.next()[0].values[..., 0] for _ in range(5)], 1)
+    taken = torch.cat(
+        [trainer.store.unpack(trainer.batches.next()).values[..., 0] for _ in range(5)], 1
+    )
     for e in range(4):
         found = np.bincount(taken[e].int().numpy(), minlength=N_ROWS)
         assert_array_equal(found, counts.counts[e])
@@ -144,8 +148,8 @@ def test_a_loss_that_is_not_finite_is_not_kept(exact):
     )
     real, calls = trainer._step, []
 
-    def step(optimiser, schedule):
-        loss = real(optimiser, schedule)
+    def step(*given):
+        loss = real(*given)
         calls.append(1)
         if len(calls) == 3:
             trainer.flat.values[trainer.flat.member == 1] = torch.nan
@@ -360,7 +364,7 @@ def test_the_networks_rate_is_relative_to_that_of_the_lines(exact, rate, shift):
     plan = Plan(1, 2, every=1, stop_early=False)
     trainer = Trainer(bent, exact.store(), resamples, fit=fit, plan=plan, seed=9)
     before = {name: p.detach().clone() for name, p in bent.named_parameters()}
-    trainer._step(trainer._optimiser(), 1.0)
+    trainer._step(trainer._recorded(), trainer._optimiser(), 1.0)
     moved = {name: (p.detach() - before[name]).abs().max() for name, p in bent.named_parameters()}
     assert_allclose(moved["decoder.loadings"], fit.learning_rate, rtol=1e-3)
     assert_allclose(moved["decoder.head.bias"], shift * fit.learning_rate, rtol=1e-3)
