@@ -16,6 +16,7 @@ import pstats
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +110,13 @@ def _best(function: Callable[[], Any], n: int = 5) -> float:
 
 def step_cost(trainer: Trainer) -> dict[str, float]:
     """Cost of a training step: measured, and the floor."""
-    optimiser = trainer._optimiser()
-    trainer._step(optimiser, 0.1)
+    step = partial(trainer._step, trainer._recorded(), trainer._optimiser(), 0.1)
+    step()
     # As many as a proposal lasts, so that its cost is shared out.
     with CallCounter() as counted:
         for _ in range(_N_STEPS):
-            trainer._step(optimiser, 0.1)
-    measured = _best(lambda: [trainer._step(optimiser, 0.1) for _ in range(_N_STEPS)], 3) / _N_STEPS
+            step()
+    measured = _best(lambda: [step() for _ in range(_N_STEPS)], 3) / _N_STEPS
     per_second, bandwidth = rates()
     arithmetic = counted.operations / _N_STEPS / per_second
     traffic = counted.bytes / _N_STEPS / bandwidth

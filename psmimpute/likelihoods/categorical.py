@@ -50,8 +50,8 @@ class CategoricalLikelihood(DiscreteLikelihood):
         gather = (start[:, None] + position).masked_fill(absent, 0)
         self.register_buffer("gather", gather.flatten(), persistent=False)
         self.register_buffer("absent", absent, persistent=False)
-        present = (~absent).flatten().nonzero()[:, 0]
-        self.register_buffer("present", present, persistent=False)
+        present = [i * self.max_levels + j for i, n in enumerate(n_levels) for j in range(n)]
+        self.register_buffer("present", torch.tensor(present, dtype=torch.long), persistent=False)
         owner = torch.cat([torch.full((n,), i) for i, n in enumerate(n_levels)])
         self.register_buffer("owner", owner, False)
         level = torch.cat([torch.arange(n) for n in n_levels])
