@@ -4,7 +4,8 @@
 
 Masks, row samples, rounding and score are those of the paper's Tables 2 and 4: mean imputation
 on the MCAR masks reproduces the paper's rows. Each run is appended to the result file as soon
-as it ends; runs already there are passed over.
+as it ends; runs already there are passed over. ``--processes 14`` runs as many at once, all of them
+on one graphics card where there is one.
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Hashable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.masks import DATA, MECHANISMS, Deletion, delete, load
 from benchmarks.method import Array, Method
@@ -122,8 +128,86 @@ _COLUMNS = [
 ]
 
 
-def _cells(a: argparse.Namespace) -> Iterator[tuple[str, float, int]]:
-    return ((x, r, s) for s in a.seeds for x in a.mechanism for r in a.rate)
+@dataclass(frozen=True)
+class Task:
+    """A table and the methods that impute it after one fit.
+
+    Attributes
+    ----------
+    data, mechanism, rate, seed
+        Which cells are taken away of which data.
+    names : tuple of str
+        Methods that learn the same.
+    folder : Path
+        Of the data.
+    members, n_draws : int
+        Of ``ours``, and draws to score.
+    """
+
+    data: str
+    mechanism: str
+    rate: float
+    seed: int
+    names: tuple[str, ...]
+    folder: Path
+    members: int
+    n_draws: int
+
+    def run(self) -> Iterator[dict[str, Any]]:
+        """Yield a row of results for each method."""
+        known = methods(members=self.members)
+        cell = {"mechanism": self.mechanism, "rate": self.rate, "seed": self.seed}
+        deletion = delete(load(self.data, self.folder), **cell)
+        contest = Contest(deletion, seed=self.seed, n_draws=self.n_draws)
+        for name in self.names:
+            yield {"method": name, "data": self.data, **cell} | contest.run(name, known[name])
+
+
+def _run_alone(task: Task) -> list[dict[str, Any]]:
+    torch.set_num_threads(1)
+    return list(task.run())
+
+
+def run_tasks(tasks: list[Task], *, processes: int) -> Iterator[dict[str, Any]]:
+    """Run tasks one after the other, or some at once in processes of one thread each.
+
+    Parameters
+    ----------
+    tasks : list of Task
+    processes : int
+
+    Yields
+    ------
+    dict
+        Rows of results, as soon as a task has ended. What fails is told of when all others have.
+    """
+    if processes == 1:
+        for task in tasks:
+            yield from task.run()
+        return
+    failed: list[BaseException] = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for done in as_completed([pool.submit(_run_alone, task) for task in tasks]):
+            error = done.exception()
+            if error is None:
+                yield from done.result()
+            else:
+                failed.append(error)
+    if failed:
+        raise ExceptionGroup("tasks failed", [e for e in failed if isinstance(e, Exception)])
+
+
+def _tasks(a: argparse.Namespace, chosen: dict[str, Method]) -> Iterator[Task]:
+    """List what is not in the result file yet, methods that share a fit together."""
+    ready = already(a.out, KEY)
+    for data, mechanism, rate, seed in product(a.data, a.mechanism, a.rate, a.seeds):
+        groups: dict[str, list[str]] = {}
+        for name, method in chosen.items():
+            if (name, data, mechanism, rate, seed) not in ready:
+                groups.setdefault(method.shares or name, []).append(name)
+        for names in groups.values():
+            cell = data, mechanism, rate, seed
+            yield Task(*cell, tuple(names), a.data_dir, a.members, a.draws)
 
 
 def _installed(chosen: list[str], known: dict[str, Method]) -> list[str]:
@@ -156,20 +240,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--members", type=int, default=20, help="of 'ours'")
     parser.add_argument("--draws", type=int, default=20, help="0 leaves the draws out")
+    parser.add_argument("--processes", type=int, default=1, help="tasks at once, a thread each")
     parser.add_argument("--data-dir", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=RESULTS)
     a = parser.parse_args(arguments)
     known = methods(members=a.members)
     everyone = [name for name in known if name not in OPTIONAL]
     chosen = _installed(everyone if "all" in a.method else a.method, known)
-    ready = already(a.out, KEY)
-    for data in a.data:
-        source = load(data, a.data_dir)
-        for mechanism, rate, seed in _cells(a):
-            deletion = delete(source, mechanism=mechanism, rate=rate, seed=seed)
-            contest = Contest(deletion, seed=seed, n_draws=a.draws)
-            for name in chosen:
-                key = (name, data, mechanism, rate, seed)
-                if key not in ready:
-                    scores = contest.run(name, known[name])
-                    record(dict(zip(KEY, key, strict=True)) | scores, a.out, _COLUMNS)
+    tasks = list(_tasks(a, {name: known[name] for name in chosen}))
+    for row in run_tasks(tasks, processes=a.processes):
+        record(row, a.out, _COLUMNS)

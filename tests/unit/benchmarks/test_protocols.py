@@ -41,6 +41,22 @@ def test_rows_that_are_there_are_passed_over(folder):
     assert {"torch", "numpy", "python", "cores"} <= {*second.columns}
 
 
+def test_processes_give_the_rows_of_one_and_tell_what_failed(folder):
+    names = ["--method", "mean", "mice", "--mechanism", "mcar", "mnar"]
+    pytest.importorskip("sklearn")
+    rows = _run(folder, *names, "--processes", "2").sort_values(accuracy.KEY)
+    (folder / "results.csv").unlink()
+    alone = _run(folder, *names).sort_values(accuracy.KEY)
+    kept = [*accuracy.KEY, "rmse", "energy"]
+    np.testing.assert_array_equal(rows[kept].to_numpy(), alone[kept].to_numpy())
+    known = ("mcar", 0.2, 0, ("mean",), folder, 1, 0)
+    tasks = [accuracy.Task("absent", *known), accuracy.Task("tiny", *known)]
+    found = accuracy.run_tasks(tasks, processes=2)
+    assert next(found)["data"] == "tiny"
+    with pytest.raises(ExceptionGroup, match="tasks failed"):
+        next(found)
+
+
 def test_peers_that_are_not_installed_are_named(folder, capsys, monkeypatch):
     absent = replace(PEERS["miceforest"], needs="no_such_package")
     monkeypatch.setitem(PEERS, "miceforest", absent)
@@ -118,6 +134,15 @@ def test_ratios_are_of_the_seeds_that_both_have():
         "| MICE | **2.00** |",
         "| mean | .50 *n=2* |",
     ]
+
+
+def test_at_a_glance_the_best_rival_is_that_of_common_seeds():
+    cell = {"data": "wine", "mechanism": "mcar", "rate": 0.2}
+    rows = [("ours", 0, 0.2), ("ours", 1, 0.4), ("mice", 0, 0.4), ("mice", 1, 0.2)]
+    rows += [("vae", 0, 0.1), ("vae", 2, 9.0), ("gain", 2, 0.01), ("missforest", 0, 0.4)]
+    found = pd.DataFrame([cell | {"method": m, "seed": s, "rmse": e} for m, s, e in rows])
+    text = tables.glance(found, pd.read_csv(tables.PAPER)).splitlines()
+    assert text[2:] == ["| wine MCAR 20% | .3000 *n=2* | .50 | **2.00** | VAE | .0832 |"]
 
 
 def test_the_published_numbers_are_all_there():
