@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from psmimpute.model import small_cholesky
 from psmimpute.model.small_cholesky import factor
 
 
@@ -38,6 +39,21 @@ def test_it_solves(q, rng):
     assert_allclose(white, np.linalg.solve(lower, vector.T[..., None])[..., 0].T, rtol=1e-7)
     solved = np.linalg.solve(matrix, vector.T[..., None])[..., 0].T
     assert_allclose(found.unwhiten(white), solved, rtol=1e-7)
+
+
+@pytest.mark.parametrize("q", [5, 13, 40])
+def test_as_on_an_accelerator_it_is_the_same(q, rng, monkeypatch):
+    """Without the library, both triangles at once, and whatever the upper one held before."""
+    monkeypatch.setattr(small_cholesky, "_subtract_by_row", small_cholesky._subtract_at_once)
+    monkeypatch.setattr(small_cholesky, "_LARGE", small_cholesky._LARGE_ON_ACCELERATOR)
+    matrix = _positive_definite(q, 6, rng)
+    given = np.tril(matrix) + np.triu(rng.normal(size=matrix.shape), 1)
+    found = factor(torch.from_numpy(given.transpose(1, 2, 0).copy()))
+    lower = np.linalg.cholesky(matrix)
+    assert_allclose(found.lower.numpy().transpose(2, 0, 1), lower, rtol=1e-8, atol=1e-10)
+    inverse = found.inverse.numpy().transpose(2, 0, 1)
+    assert_allclose(inverse, np.linalg.inv(lower), rtol=1e-7, atol=1e-9)
+    assert_allclose(found.log_det, np.linalg.slogdet(matrix)[1], rtol=1e-10, atol=1e-10)
 
 
 def test_single_precision_is_good_to_its_digits(rng):
