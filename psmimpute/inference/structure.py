@@ -151,22 +151,20 @@ class CommonFit:
         exact = self.spec.config.encoder == "exact"  # else there is no model without networks
         config = replace(self.spec.config, hidden_dim=0) if exact else self.spec.config
         plan = self.plans.linear if exact else self.plans.deep
-        spec = replace(self.spec, config=config, n_sets=self._candidates[0])
-        best = self._fit(spec, None, plan, seed=self.seed, on_step=self.on_step)
+        best = self._fit(replace(self.spec, config=config, n_sets=self._candidates[0]), None, plan)
         self._comparisons.append(_describe(best, None))
         best = self._try_networks(self._try_latents(best)) if exact else self._try_sets(best)
         most = self._candidates[-1] if sets is None else 0
         reason = _explain(best, most=most, comparisons=self._comparisons)
         reason += _explain_covariates(self.covariates)
-        model = best.trained.model
         if exact and self.many and best.spec.hidden_dim > 0:
-            fits = self._train_on(best)
-            model = PatternSetMixtureVAE.join([fit.trained.model for fit in fits])
-            reason += "; trained on to " + " and ".join(f"{fit.loss:.3f}" for fit in fits)
-        return Structure(best.spec, reason, self._start_of(model), tuple(self._comparisons))
+            best = self._train_on(best)
+            reason += f"; trained on to {best.loss:.3f}"
+        return Structure(best.spec, reason, self._start_of(best), tuple(self._comparisons))
 
-    def _start_of(self, model: PatternSetMixtureVAE) -> PatternSetMixtureVAE:
+    def _start_of(self, best: _Candidate) -> PatternSetMixtureVAE:
         """Return the folds' parameters, beside each network that knows the covariates."""
+        model = best.trained.model
         if self.covariates is None:
             return model
         networks = self.covariates.model.covariates
@@ -175,30 +173,10 @@ class CommonFit:
         start.covariates.load_state_dict(networks.state_dict())
         return start
 
-    def _train_on(self, best: _Candidate) -> list[_Candidate]:
-        """Train what was chosen up to as long again, and beside it the same from another start.
-
-        Many rows tell more than choosing takes. Networks end where their first weights led them:
-        members that come from two ends differ as the uncertainty about the networks has it, and
-        their mean errs by less. A second end that is clearly the worse one is left.
-        """
+    def _train_on(self, best: _Candidate) -> _Candidate:
+        """Train what was chosen up to as long again: many rows tell more than choosing takes."""
         plan = self.plans.deep
-        longer = replace(plan, rate=0.5, least=plan.n_steps // 2)
-
-        def train(group: range, on_step: OnStep | None) -> _Candidate:
-            fit, seed = best, self.seed
-            if group.start > 0:
-                seed = stream_seed(self.seed, member=group.start, purpose=Purpose.SETS)
-                fit = self._fit(best.spec, None, plan, seed=seed, on_step=on_step)
-            return self._fit(best.spec, fit, longer, seed=seed, on_step=on_step)
-
-        first, second = run_groups(
-            train,
-            [range(1), range(1, 2)],
-            device=self.store.packed.device,
-            on_step=self.on_step,
-        )
-        return [first] if self._is_clearly_better(first, second) else [first, second]
+        return self._fit(best.spec, best, replace(plan, rate=0.5, least=plan.n_steps // 2))
 
     def _try_networks(self, linear: _Candidate) -> _Candidate:
         """Add networks, then sets.
@@ -251,7 +229,7 @@ class CommonFit:
         self, best: _Candidate, spec: ModelSpec, warm: _Candidate | None, plan: Plan
     ) -> _Candidate:
         """Fit a rival, from the parameters it has in common with `warm`; return the better."""
-        rival = self._fit(spec, warm, plan, target=best.loss, seed=self.seed, on_step=self.on_step)
+        rival = self._fit(spec, warm, plan, best.loss)
         self._comparisons.append(_describe(rival, best))
         return rival if self._is_clearly_better(rival, best) else best
 
@@ -264,29 +242,21 @@ class CommonFit:
         return gain > max(_N_ERRORS * error, least)
 
     def _fit(
-        self,
-        spec: ModelSpec,
-        warm: _Candidate | None,
-        plan: Plan,
-        *,
-        seed: int,
-        on_step: OnStep | None,
-        target: float = math.inf,
+        self, spec: ModelSpec, warm: _Candidate | None, plan: Plan, target: float = math.inf
     ) -> _Candidate:
-        """Fit a structure on the folds; `seed` is of the first weights and of training noise."""
         n_folds = self.folds.counts.shape[0]
         model = PatternSetMixtureVAE(spec, n_folds)
         generators = [
-            torch.Generator().manual_seed(stream_seed(seed, member=i, purpose=Purpose.START))
+            torch.Generator().manual_seed(stream_seed(self.seed, member=i, purpose=Purpose.START))
             for i in range(n_folds)
         ]
         self.start.write(model, generators)
         model.to(self.store.packed.device)
         if warm is not None:
             copy_shared(warm.trained.model, model, list(range(n_folds)))
-        trainer = Trainer(model, self.store, self.folds, fit=self.fit, plan=plan, seed=seed)
+        trainer = Trainer(model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed)
         with one_thread():  # folds are too little work for two
-            trained = trainer.run(on_step, target)
+            trained = trainer.run(self.on_step, target)
         rows = trainer.judge_rows()[trainer.held_out_weight > 0]
         return _Candidate(spec, trained, rows)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -238,27 +237,8 @@ def test_of_many_rows_what_was_chosen_is_trained_on(linear_gaussian, rng, monkey
     for chosen in (few, many):
         assert chosen.spec.hidden_dim == 16
     assert "trained on" not in few.reason
-    told = [float(x) for x in many.reason.rpartition("trained on to ")[2].split(" and ")]
-    assert told[0] <= many.comparisons[-1]["held_out_loss"] + 5e-4
-    assert many.start.n_members == len(told)
-
-
-def test_of_many_rows_members_come_from_two_ends_of_training(linear_gaussian, rng, monkeypatch):
-    """Unless the second one is clearly worse; both know the same rows."""
-    monkeypatch.setattr("psmimpute.inference.structure.MANY_ROWS", 300)
-    bent = rng.normal(size=(400, 1)) + np.zeros(5)
-    bent[:, 1::2] **= 2
-    x = bent + 0.2 * rng.normal(size=(400, 5))
-    options = {"sets": 1, "hidden_dim": 16, "steps": 300}
-    choose = partial(_choose, x, linear_gaussian=linear_gaussian, **options)
-    start = choose().start
-    first, second = start.subset([0]), start.subset([1])
-    loadings = [model.decoder.head.weight for model in (first, second)]
-    assert float((loadings[0] - loadings[1]).abs().max()) > 0.01
-    monkeypatch.setattr(
-        CommonFit, "_is_clearly_better", lambda _, rival, best: rival.loss != best.loss
-    )
-    assert choose().start.n_members == 1
+    told = float(many.reason.rpartition("trained on to ")[2])
+    assert told <= many.comparisons[-1]["held_out_loss"] + 5e-4
 
 
 def test_the_number_of_sets_is_chosen_on_held_out_rows_and_says_why(linear_gaussian, rng):
