@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
 Choice = TypeVar("Choice")
 
 N_KNOTS = 128
@@ -26,7 +27,14 @@ ROOT_SKEWNESS = 1.0
 # that of the values.
 LEFT_SKEWNESS = -1.0
 _CLIPPED_SHARE = 0.01
-COUNT_SKEWNESS = 0.5
+# Distinct values that may be codes; nats, in all and for each value, by which they are plainly no
+# rounded normal values. Counts with as many zeros again as a Poisson law has miss that by .04 each.
+_MOST_CODES = 12
+_PLAIN_MISFIT, _PLAIN_MISFIT_OF_VALUE = 8.0, 0.1
+_N_PARAMETERS_OF_ROUNDED = 3  # mean, standard deviation, and the sum of the shares
+_LEAST_MASS = 1e-12
+# The scores of codes are open at both ends: as good as infinite, a little beyond the last value.
+_OPEN_SCORE, _BEYOND, _NO_WIDTH = 6.0, 0.01, 1e-6
 # exp() stays a normal, finite float64.
 _LARGEST_LOG = 700.0
 # Beyond the observed range the normal-score map goes on with the mean slope of its outer tenth.
@@ -436,7 +444,7 @@ def choose_for_amounts(x: FloatArray) -> Transform:
 
 
 def choose_for_count(x: FloatArray) -> Transform:
-    """Choose the transform of counts: the least skewed, the simplest if that does.
+    """Choose the transform of counts.
 
     Parameters
     ----------
@@ -446,11 +454,78 @@ def choose_for_count(x: FloatArray) -> Transform:
     Returns
     -------
     Transform
-        Affine, unless the counts are skewed to the right and less so by their root or
-        logarithm.
+        The weakest of identity, square root and logarithm that a likelihood ratio test of the 5 %
+        level against the best of them does not reject as the scale on which the counts are
+        rounded normal values. Or, where few distinct values are plainly not so on any of them, the
+        scores between which a normal value would round to them as often as they were observed:
+        whole numbers that are codes, or pile up at an end.
     """
-    affine = Transform.fitted(TransformKind.IDENTITY, x)
-    if shape_moments(x)[0] < COUNT_SKEWNESS:
-        return affine
-    bent = [Transform.fitted(kind, x) for kind in (TransformKind.SQRT, TransformKind.LOG1P)]
-    return min((affine, *bent), key=lambda each: abs(shape_moments(each.forward(x))[0]))
+    values, counts = np.unique(x, return_counts=True)
+    bent = [TransformKind.SQRT, TransformKind.LOG1P] if x.min() >= 0 else []
+    fitted = [Transform.fitted(kind, x) for kind in (TransformKind.IDENTITY, *bent)]
+    if len(values) < 3:
+        return fitted[0]
+    likely = {each: rounded_log_likelihood(each, values, counts) for each in fitted}
+    chosen = first_likely(likely)
+    at_most = float((counts * np.log(counts / len(x))).sum())
+    # A law with a parameter for each value gains half a nat for each by chance.
+    misfit = at_most - likely[chosen] - 0.5 * (len(values) - _N_PARAMETERS_OF_ROUNDED)
+    plain = misfit > max(_PLAIN_MISFIT, _PLAIN_MISFIT_OF_VALUE * len(x))
+    are_codes = plain and len(values) <= _MOST_CODES and len(x) >= SHAPE_NEEDS
+    return _scores_of_codes(values, counts) if are_codes else chosen
+
+
+def rounded_log_likelihood(transform: Transform, values: FloatArray, counts: IntArray) -> float:
+    """Log likelihood of whole numbers, if they are rounded normal values once transformed.
+
+    Parameters
+    ----------
+    transform : Transform
+    values : ndarray, shape (n_distinct,)
+        Distinct, none negative; what rounds to zero begins anywhere below it.
+    counts : ndarray of int, shape (n_distinct,)
+        How often each was observed.
+
+    Returns
+    -------
+    float
+        In nats, at the best mean and standard deviation on a grid that is refined about it.
+    """
+    from scipy.special import ndtr  # noqa: PLC0415 (a fifth of a second, which few tables need)
+
+    lowest = values <= 0
+    lower = np.where(lowest, -np.inf, transform.forward(np.where(lowest, 0.5, values) - 0.5))
+    upper = transform.forward(values + 0.5)
+    loc, log_scale, width = 0.0, 0.0, 1.0
+    steps = np.linspace(-1.0, 1.0, 9)
+    best = -np.inf
+    for _ in range(4):
+        locs, scales = loc + width * steps, np.exp(log_scale + width * steps)
+        mass = ndtr((upper - locs[:, None, None]) / scales[:, None])
+        mass -= ndtr((lower - locs[:, None, None]) / scales[:, None])
+        found = (counts * np.log(np.maximum(mass, _LEAST_MASS))).sum(-1)
+        i, j = np.unravel_index(found.argmax(), found.shape)
+        best = float(found[i, j])
+        loc, log_scale, width = float(locs[i]), float(np.log(scales[j])), width / 4
+    return best
+
+
+def _scores_of_codes(values: FloatArray, counts: IntArray) -> Transform:
+    """Map the ends and the middle of what rounds to each value to their normal scores."""
+    from scipy.special import ndtri  # noqa: PLC0415 (a fifth of a second, which few tables need)
+
+    n = counts.sum()
+    through = np.cumsum(counts) / n
+    middle = ndtri(through - 0.5 * counts / n)
+    between = ndtri(through[:-1])
+    knots = {values[0] - _BEYOND: -_OPEN_SCORE, values[-1] + _BEYOND: _OPEN_SCORE}
+    knots |= dict(zip(values, middle, strict=True))
+    for low, high, score in zip(values[:-1], values[1:], between, strict=True):
+        knots[low + 0.5] = score
+        if high - 0.5 > low + 0.5:  # no value in between was observed
+            knots[high - 0.5] = score + _NO_WIDTH
+    knots_x = tuple(sorted(float(x) for x in knots))
+    knots_g = tuple(float(knots[x]) for x in knots_x)
+    bare = Transform(TransformKind.NORMAL_SCORES, 0.0, 1.0, knots_x, knots_g)
+    loc, scale = location_scale(np.repeat(bare.forward(values), counts))
+    return replace(bare, loc=loc, scale=scale)

@@ -127,7 +127,7 @@ def test_choices(rng):
     assert choose_for_positive(np.exp(rng.exponential(size=n))).kind == "normal_scores"
     assert choose_for_positive(rng.beta(0.3, 0.3, size=n)).kind == "cube_root"
     assert choose_for_count(rng.binomial(20, 0.5, size=n).astype(float)).kind == "identity"
-    assert choose_for_count(rng.poisson(3.5, size=n).astype(float)).kind == "identity"
+    assert choose_for_count(rng.poisson(3.5, size=n).astype(float)).kind == "sqrt"
     assert choose_for_count(rng.negative_binomial(3, 0.3, size=n).astype(float)).kind == "sqrt"
     assert choose_for_count(rng.geometric(0.02, size=n) ** 2.0).kind == "log1p"
 
