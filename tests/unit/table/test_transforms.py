@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import optimize
 from scipy.stats import kurtosis, norm, rankdata, skew
 
 from psmimpute.table.transforms import (
@@ -19,6 +20,7 @@ from psmimpute.table.transforms import (
     choose_for_count,
     choose_for_positive,
     location_scale,
+    rounded_log_likelihood,
     shape_moments,
 )
 
@@ -130,6 +132,48 @@ def test_choices(rng):
     assert choose_for_count(rng.poisson(3.5, size=n).astype(float)).kind == "sqrt"
     assert choose_for_count(rng.negative_binomial(3, 0.3, size=n).astype(float)).kind == "sqrt"
     assert choose_for_count(rng.geometric(0.02, size=n) ** 2.0).kind == "log1p"
+
+
+def test_codes_have_scores_of_their_own(rng):
+    """Where they pile up at an end or follow no order; counts with many zeros are still counts."""
+    piled = rng.choice([1.0, 2.0, 3.0, 4.0, 5.0], size=2000, p=[0.05, 0.05, 0.1, 0.3, 0.5])
+    assert choose_for_count(piled).kind == "normal_scores"
+    assert choose_for_count(rng.integers(1, 8, size=500).astype(float)).kind == "normal_scores"
+    assert choose_for_count(piled[:40]).kind != "normal_scores"
+    assert choose_for_count(rng.integers(0, 25, size=2000).astype(float)).kind != "normal_scores"
+    inflated = np.where(rng.random(2000) < 0.5, 0.0, rng.poisson(3.0, size=2000))
+    assert choose_for_count(inflated).kind != "normal_scores"
+    assert choose_for_count(np.repeat([3.0, 4.0], 50)).kind == "identity"
+
+
+def test_a_normal_value_rounds_to_codes_as_often_as_they_were_observed(rng):
+    shares = {0.0: 0.3, 1.0: 0.05, 4.0: 0.25, 5.0: 0.4}  # 2 and 3 are no codes
+    x = np.repeat([*shares], [int(1000 * share) for share in shares.values()])
+    transform = choose_for_count(x)
+    assert transform.kind == "normal_scores"
+    assert_allclose(transform.forward(x).std(), 1.0)
+    z = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    drawn = np.rint(transform.inverse((z - transform.loc) / transform.scale))
+    values, counts = np.unique(drawn, return_counts=True)
+    assert dict(zip(values, counts / z.size, strict=True)) == pytest.approx(shares, abs=2e-4)
+    # What rounds to the outermost codes has no end.
+    assert transform.forward(5.5) > 10
+    assert transform.forward(-0.5) < -10
+    assert_allclose(transform.inverse([-50, 50]), [0, 5], atol=0.02)
+
+
+def test_the_likelihood_of_rounded_counts_is_that_of_their_best_normal(rng):
+    x = np.maximum(np.rint(rng.normal(6.0, 2.0, size=4000)), 0)
+    values, counts = np.unique(x, return_counts=True)
+    transform = Transform.fitted("identity", x)
+
+    def loss(parameters):
+        law = norm(parameters[0], np.exp(parameters[1]))
+        lower = np.where(values == 0, -np.inf, values - 0.5)
+        return -(counts * np.log(law.cdf(values + 0.5) - law.cdf(lower))).sum()
+
+    best = -optimize.minimize(loss, [6.0, 0.7]).fun
+    assert rounded_log_likelihood(transform, values, counts) == pytest.approx(best, abs=0.1)
 
 
 def test_few_values_do_not_prove_a_stronger_transform(rng):
