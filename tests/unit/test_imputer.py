@@ -243,7 +243,7 @@ def test_no_samples_are_refused(table, fitted, n_samples):
 
 
 def test_an_interrupt_stops_training_with_an_error_that_says_so(table, monkeypatch):
-    def interrupt(self, optimiser, schedule):
+    def interrupt(self, *given):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "_step", interrupt)
