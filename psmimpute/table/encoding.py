@@ -28,7 +28,7 @@ from psmimpute.table.reading import (
 )
 from psmimpute.table.schema import ColumnSchema, TableSchema
 from psmimpute.table.support import check_bounds, check_finite, check_kind
-from psmimpute.table.transforms import Transform
+from psmimpute.table.transforms import Transform, TransformKind
 
 __all__ = ["assign_cells", "decode_column", "encode"]
 
@@ -207,9 +207,12 @@ def _encode_rounded(
 ) -> _Block:
     """Encode a whole number k with the latent values that are rounded to it.
 
-    They go from k - 1/2 to k + 1/2; those of the `lowest` that there can be begin anywhere.
+    They go from k - 1/2 to k + 1/2; those of the `lowest` that there can be begin anywhere. Codes
+    that were not there when their scores were taken tell as much as the outermost that were.
     """
     k = x[observed]
+    if transform.kind is TransformKind.NORMAL_SCORES:
+        k = np.clip(k, math.ceil(transform.knots_x[0]), math.floor(transform.knots_x[-1]))
     values, lower, upper = np.zeros(len(x)), np.full(len(x), np.nan), np.full(len(x), np.nan)
     values[observed] = transform.forward(k)
     lower[observed] = np.where(

@@ -34,7 +34,10 @@ _PLAIN_MISFIT, _PLAIN_MISFIT_OF_VALUE = 8.0, 0.1
 _N_PARAMETERS_OF_ROUNDED = 3  # mean, standard deviation, and the sum of the shares
 _LEAST_MASS = 1e-12
 # The scores of codes are open at both ends: as good as infinite, a little beyond the last value.
-_OPEN_SCORE, _BEYOND, _NO_WIDTH = 6.0, 0.01, 1e-6
+# From where values would round to others they go on slowly, for codes that only new rows have.
+_OPEN, _NO_WIDTH = ((0.01, 6.0), (0.499, 6.5)), 1e-6
+# Distinct counts that are looked at: of more, quantiles stand for all.
+_MOST_DISTINCT = 512
 # exp() stays a normal, finite float64.
 _LARGEST_LOG = 700.0
 # Beyond the observed range the normal-score map goes on with the mean slope of its outer tenth.
@@ -461,13 +464,18 @@ def choose_for_count(x: FloatArray) -> Transform:
         whole numbers that are codes, or pile up at an end.
     """
     values, counts = np.unique(x, return_counts=True)
-    bent = [TransformKind.SQRT, TransformKind.LOG1P] if x.min() >= 0 else []
-    fitted = [Transform.fitted(kind, x) for kind in (TransformKind.IDENTITY, *bent)]
+    if len(values) > _MOST_DISTINCT:
+        places = (np.arange(_MOST_DISTINCT) + 0.5) / _MOST_DISTINCT
+        some = np.quantile(x, places, method="nearest")
+        values, counts = np.unique(some, return_counts=True)
+        counts = counts * (len(x) // _MOST_DISTINCT)
+    kinds = (TransformKind.IDENTITY, TransformKind.SQRT, TransformKind.LOG1P)
+    fitted = [Transform.fitted(kind, x) for kind in kinds]
     if len(values) < 3:
         return fitted[0]
     likely = {each: rounded_log_likelihood(each, values, counts) for each in fitted}
     chosen = first_likely(likely)
-    at_most = float((counts * np.log(counts / len(x))).sum())
+    at_most = float((counts * np.log(counts / counts.sum())).sum())
     # A law with a parameter for each value gains half a nat for each by chance.
     misfit = at_most - likely[chosen] - 0.5 * (len(values) - _N_PARAMETERS_OF_ROUNDED)
     plain = misfit > max(_PLAIN_MISFIT, _PLAIN_MISFIT_OF_VALUE * len(x))
@@ -518,7 +526,9 @@ def _scores_of_codes(values: FloatArray, counts: IntArray) -> Transform:
     through = np.cumsum(counts) / n
     middle = ndtri(through - 0.5 * counts / n)
     between = ndtri(through[:-1])
-    knots = {values[0] - _BEYOND: -_OPEN_SCORE, values[-1] + _BEYOND: _OPEN_SCORE}
+    knots: dict[float, float] = {}
+    for beyond, score in _OPEN:
+        knots |= {values[0] - beyond: -score, values[-1] + beyond: score}
     knots |= dict(zip(values, middle, strict=True))
     for low, high, score in zip(values[:-1], values[1:], between, strict=True):
         knots[low + 0.5] = score

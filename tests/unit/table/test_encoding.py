@@ -195,3 +195,12 @@ def test_unseen_categories_stay_in_the_dtype_and_are_never_imputed():
     filled = assign_cells(series, [1], decode_column(column, [[1]]))
     assert filled.cat.categories.tolist() == list("dcba")
     assert filled[1] == "c"
+
+
+def test_codes_that_are_new_tell_as_much_as_the_outermost():
+    codes = pd.DataFrame({"x": np.repeat([1.0, 2.0, 3.0, 4.0], [10, 20, 70, 300])})
+    schema = infer_schema(codes)
+    assert schema["x"].transform.kind == "normal_scores"
+    found = encode(schema, pd.DataFrame({"x": [1.0, 0.0, 4.0, 9.0]}))
+    for part in (found.values, found.lower, found.upper):
+        np.testing.assert_array_equal(part[[0, 2]], part[[1, 3]])

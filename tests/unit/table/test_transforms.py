@@ -156,10 +156,15 @@ def test_a_normal_value_rounds_to_codes_as_often_as_they_were_observed(rng):
     drawn = np.rint(transform.inverse((z - transform.loc) / transform.scale))
     values, counts = np.unique(drawn, return_counts=True)
     assert dict(zip(values, counts / z.size, strict=True)) == pytest.approx(shares, abs=2e-4)
-    # What rounds to the outermost codes has no end.
-    assert transform.forward(5.5) > 10
-    assert transform.forward(-0.5) < -10
-    assert_allclose(transform.inverse([-50, 50]), [0, 5], atol=0.02)
+    # What rounds to the outermost codes has no end, but a code that only new rows have is near.
+    assert 5.5 < transform.forward(5.5) < transform.forward(6.5) < 12
+    assert -12 < transform.forward(-1.5) < transform.forward(-0.5) < -5.5
+    assert_array_equal(np.rint(transform.inverse([-50, -6, 6, 50])), [0, 0, 5, 5])
+
+
+def test_of_very_many_counts_quantiles_choose_the_scale(rng):
+    x = rng.poisson(rng.gamma(2.0, 5e4, size=20_000)).astype(float)
+    assert choose_for_count(x).kind == choose_for_count(x[:400]).kind == "sqrt"
 
 
 def test_the_likelihood_of_rounded_counts_is_that_of_their_best_normal(rng):
