@@ -6,6 +6,7 @@ import datetime
 import decimal
 from collections.abc import Callable, Hashable
 from typing import Any, Literal, TypeAlias
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,13 @@ _TYPE, _VALUE = "type", "value"
 
 def _timestamp(text: str, unit: Unit, zone: str | None = None) -> pd.Timestamp:
     time = pd.Timestamp(text).as_unit(unit)
-    return time if zone is None else time.tz_convert(zone)
+    if zone is None:
+        return time
+    here = time.tz_convert(zone)
+    if here.utcoffset() == time.utcoffset() or zone not in available_timezones():
+        return here
+    # pandas may go by a library whose rules of summer time end in 2037: not those of the text.
+    return time.tz_convert(ZoneInfo(zone))
 
 
 def _timestamp_parts(time: pd.Timestamp) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -59,3 +60,12 @@ def test_other_types_are_refused():
 def test_a_later_format_is_refused():
     with pytest.raises(SchemaError, match="format 99, this version reads up to 1: update"):
         TableSchema.from_dict({"format": 99})
+
+
+def test_summer_time_after_2037_is_that_of_the_library_that_told_it():
+    """Where pytz is installed pandas goes by it, and it knows no summer time then."""
+    utc = pd.Timestamp("2038-04-01", tz="UTC")
+    for zone in (ZoneInfo("Europe/Berlin"), "Europe/Berlin"):
+        time = utc.tz_convert(zone)
+        back = from_json(json.loads(json.dumps(to_json(time))))
+        assert (back, back.utcoffset(), str(back)) == (time, time.utcoffset(), str(time))
