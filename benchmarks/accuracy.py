@@ -194,7 +194,7 @@ def run_tasks(tasks: list[Task], *, processes: int) -> Iterator[dict[str, Any]]:
             else:
                 failed.append(error)
     if failed:
-        raise ExceptionGroup("tasks failed", [e for e in failed if isinstance(e, Exception)])
+        raise BaseExceptionGroup("tasks failed", failed)
 
 
 def _tasks(a: argparse.Namespace, chosen: dict[str, Method]) -> Iterator[Task]:

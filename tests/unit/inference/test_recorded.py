@@ -38,23 +38,6 @@ class _Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _every_family(n=150):
-    rng = np.random.default_rng(1)
-    z = rng.normal(size=n)
-    df = pd.DataFrame(
-        {
-            "number": z + rng.normal(size=n),
-            "count": rng.poisson(np.exp(0.5 * z)).astype(float),
-            "spent": np.where(z > 0, np.exp(z + rng.normal(size=n)), 0.0),
-            "yes": pd.Categorical(np.where(z + rng.normal(size=n) > 0.4, "u", "v")),
-            "three": pd.Categorical(rng.choice(list("abc"), n)),
-            "ordered": pd.Categorical((z > 0).astype(int) + (z > 1), ordered=True),
-        }
-    )
-    gaps = rng.random(df.shape) < 0.2
-    return df.mask(gaps).assign(whole=z + rng.normal(size=n), group=pd.Categorical(z > 0.5))
-
-
 PUBLISHED = {"encoder": "network", "objective": "elbo", "evidence": "paper"}
 
 
@@ -69,7 +52,7 @@ PUBLISHED = {"encoder": "network", "objective": "elbo", "evidence": "paper"}
     ],
 )
 @pytest.mark.parametrize("missingness", ["ignorable", "shared", "selection"])
-def test_a_training_step_waits_for_nobody(missingness, n_sets, model, monkeypatch):
+def test_a_training_step_waits_for_nobody(missingness, n_sets, model, every_family, monkeypatch):
     """A recorded step must not ask the device, and elsewhere each such question costs a stop."""
     waits, asked = _Waits(), []
 
@@ -85,7 +68,7 @@ def test_a_training_step_waits_for_nobody(missingness, n_sets, model, monkeypatc
     monkeypatch.setattr("psmimpute.model.small_cholesky._LARGE", 49)
     fit = FitConfig(max_steps=2, n_draw_samples=4)
     options = {"n_sets": n_sets, "missingness": missingness, "model": ModelConfig(**model)}
-    PSMImputer(2, seed=1, fit=fit, progress=False, **options).fit(_every_family())
+    PSMImputer(2, seed=1, fit=fit, progress=False, **options).fit(every_family)
     assert asked
     assert not waits.found
 
@@ -139,9 +122,9 @@ class TestOnAnAccelerator:
 
     @pytest.mark.parametrize("n_sets", [1, 3, 5])
     @pytest.mark.parametrize("missingness", ["ignorable", "shared", "selection"])
-    def test_training_by_replays_is_training(self, missingness, n_sets, monkeypatch):
+    def test_training_by_replays_is_training(self, missingness, n_sets, every_family, monkeypatch):
         """The same losses, step by step, as when each operation is asked for."""
-        df = _every_family()
+        df = every_family
         model = ModelConfig(hidden_dim=8, covariate_dim=8)
         options = {"n_sets": n_sets, "missingness": missingness, "model": model}
         options |= {"fit": FitConfig(max_steps=12), "progress": False, "device": "cuda"}
