@@ -11,6 +11,7 @@ from os import PathLike
 from typing import Any
 
 from psmimpute.assembly import Unseen
+from psmimpute.bounded_json import dump_object, parse_object
 from psmimpute.exceptions import (
     ConfigError,
     OtherJobError,
@@ -29,7 +30,6 @@ from psmimpute.pieces import (
     declared_by,
     imputed_positions,
 )
-from psmimpute.storage.bounded_json import dump_object, parse_object
 from psmimpute.storage.files import Folder
 from psmimpute.storage.manifest import NAME as MANIFEST
 from psmimpute.storage.manifest import Manifest

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from psmimpute.bounded_json import parse_object
 from psmimpute.exceptions import NotStorableError, OtherJobError
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.stored_dtypes import describe_dtypes, levels_as_text
-from psmimpute.storage.bounded_json import parse_object
 from psmimpute.storage.files import Folder
 from psmimpute.storage.manifest import Manifest
 from psmimpute.storage.writing import JOB, PartWriter, Slice, record_name

@@ -23,6 +23,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from psmimpute.bounded_json import dump_object, parse_object
 from psmimpute.exceptions import CorruptFileError, NewerFormatError, PSMError, StorageError
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.fitted import FittedModel
@@ -31,7 +32,6 @@ from psmimpute.model.config import ModelConfig
 from psmimpute.model.layout import lay_out
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.spec import ModelSpec
-from psmimpute.storage.bounded_json import dump_object, parse_object
 from psmimpute.table.kinds import Family
 from psmimpute.table.schema import ColumnSchema, TableSchema
 

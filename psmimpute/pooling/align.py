@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -54,6 +54,12 @@ class StackedItems:
         known = [llf for llf in found if llf is not None]
         return np.array(known) if len(known) == len(found) else None
 
+    def remember(self, llf: FloatArray | None) -> StackedItems:
+        """Return these numbers with log-likelihoods that are known, and without the analyses."""
+        found = replace(self, sources=())
+        found.__dict__["llf"] = llf
+        return found
+
     def __getstate__(self) -> dict[str, Any]:
         # The numbers are kept; the analyses, which may not pickle, are the business of others.
         return self.__dict__ | {"llf": self.llf, "sources": ()}
@@ -100,7 +106,7 @@ def stack_items(items: Sequence[PoolItem], *, dfcom: float | None = None) -> Sta
     qhat, u = np.empty((len(items), len(terms))), np.empty((len(items), len(terms), len(terms)))
     for i, item in enumerate(items):
         qhat[i], u[i] = _in_order(item, terms)
-    _check_numbers(terms, qhat, u)
+    check_estimates(terms, qhat, u)
     return StackedItems(
         terms=terms,
         qhat=qhat,
@@ -153,7 +159,20 @@ def _in_order(item: PoolItem, terms: pd.Index) -> tuple[FloatArray, FloatArray]:
     return estimates[order], cov[np.ix_(order, order)]
 
 
-def _check_numbers(terms: pd.Index, qhat: FloatArray, u: FloatArray) -> None:
+def check_estimates(terms: pd.Index, qhat: FloatArray, u: FloatArray) -> None:
+    """Refuse estimates and variances that cannot be pooled.
+
+    Parameters
+    ----------
+    terms : Index, length k
+    qhat : ndarray, shape (m, k)
+    u : ndarray, shape (m, k, k)
+
+    Raises
+    ------
+    PoolingError
+        If one is not finite, or a variance not positive; it names imputation and term.
+    """
     variances = np.diagonal(u, axis1=1, axis2=2)
     bad = ~(np.isfinite(qhat) & np.isfinite(variances) & (variances > 0))
     if bad.any():

@@ -13,7 +13,7 @@ import pandas as pd
 from statsmodels.iolib.summary import Summary
 from statsmodels.iolib.summary2 import Summary as Summary2
 
-from psmimpute.exceptions import PoolingError
+from psmimpute.exceptions import PoolingError, StorageError
 from psmimpute.pooling.align import StackedItems
 from psmimpute.pooling.compare import Comparison, Method, compare_fits
 from psmimpute.pooling.describe import PooledModel
@@ -22,6 +22,7 @@ from psmimpute.pooling.item import Fitted
 from psmimpute.pooling.joint import JointTest
 from psmimpute.pooling.predict import PooledPrediction, Rows, average_predictions, pool_predictions
 from psmimpute.pooling.rubin import DfMethod, FloatArray, Rule
+from psmimpute.pooling.saved import MOST_BYTES, Saved, pack_results, unpack_results
 from psmimpute.pooling.summary import summarize
 
 
@@ -72,6 +73,7 @@ class PooledResults(PooledInference):
         super().__init__(items, model=model, rule=rule, df=df, member_of=member_of)
         self._fits: list[Fitted] | None = None if fits is None else list(fits)
         self._pickled_fits: bytes | None = None
+        self._scale = float("nan")
 
     @property
     def fits(self) -> list[Fitted]:
@@ -80,8 +82,8 @@ class PooledResults(PooledInference):
             self._fits = _unpickle_or_none(self._pickled_fits)
         if self._fits is None:
             raise PoolingError(
-                "the analyses were not kept (remove_data() dropped them, or they could not be "
-                "pickled): pool them again"
+                "the analyses were not kept (remove_data() dropped them, the results were read "
+                "from a file, or they could not be pickled): pool them again"
             )
         return self._fits
 
@@ -282,7 +284,7 @@ class PooledResults(PooledInference):
     def scale(self) -> float:
         """Mean of the analyses' `scale`; NaN if they have none, or have been dropped."""
         scales = [float(getattr(fit, "scale", np.nan)) for fit in self._fits or ()]
-        return float(np.mean(scales)) if scales else float("nan")
+        return float(np.mean(scales)) if scales else self._scale
 
     def _repr_html_(self) -> str:
         return str(self.summary().as_html())
@@ -305,53 +307,82 @@ class PooledResults(PooledInference):
         self._fits, self._pickled_fits = None, None
 
     def save(self, path: str | Path) -> None:
-        """Pickle the results to a file, for a later session of one's own.
+        """Write the pooled numbers to a file, which holds data alone and no code.
+
+        The analyses are not kept: of what is read back :meth:`predict`, :meth:`get_prediction`,
+        :meth:`compare` and :attr:`fits` are refused, and all else is as it was.
 
         Parameters
         ----------
         path : str or Path
-            The file.
+            The file: JSON.
+
+        Raises
+        ------
+        StorageError
+            If the file cannot be written.
+        SchemaError
+            If a term is named by something other than text, numbers, dates and tuples of these.
 
         Examples
         --------
         >>> import pathlib, tempfile
-        >>> file = pathlib.Path(tempfile.mkdtemp()) / "pooled.pickle"
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "pooled.json"
         >>> pooled.save(file)
         >>> type(pooled).load(file).params.equals(pooled.params)
         True
         """
-        Path(path).write_bytes(pickle.dumps(self))
+        member_of = None if self._member_of is None else [int(i) for i in self._member_of]
+        packed = pack_results(
+            Saved(self._items, self.model, self.rule, self.df_method, member_of, self.scale)
+        )
+        try:
+            Path(path).write_bytes(packed)
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
     @staticmethod
     def load(path: str | Path) -> PooledResults:
-        """Read pickled results. A pickle runs code: open none but your own.
+        """Read the results that :meth:`save` wrote.
 
         Parameters
         ----------
         path : str or Path
-            The file that :meth:`save` wrote.
+            The file. It may come from a stranger: it is parsed and checked, and runs nothing.
 
         Returns
         -------
         PooledResults
-            As :meth:`save` was given them.
+            As they were, without the analyses.
 
         Raises
         ------
-        PoolingError
-            If the file holds something else.
+        StorageError
+            If the file cannot be read; a CorruptFileError if it is damaged or holds something
+            else, a NewerFormatError if a later version wrote it.
 
         Examples
         --------
         >>> import pathlib, tempfile
-        >>> file = pathlib.Path(tempfile.mkdtemp()) / "pooled.pickle"
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "pooled.json"
         >>> pooled.save(file)
         >>> PooledResults.load(file)
         <PooledResults: OLS of bmi, m=3>
         """
-        found = pickle.loads(Path(path).read_bytes())
-        if not isinstance(found, PooledResults):
-            raise PoolingError(f"{path} holds a {type(found).__name__}, no pooled results")
+        try:
+            with Path(path).open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise StorageError(f"cannot read {path}: {error.strerror}") from error
+        saved = unpack_results(data, what=str(path))
+        found = PooledResults(
+            saved.items,
+            model=saved.model,
+            rule=saved.rule,
+            df=saved.df,
+            member_of=saved.member_of,
+        )
+        found._scale = saved.scale
         return found
 
     def __getstate__(self) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from psmimpute.bounded_json import dump_object, parse_object
 from psmimpute.exceptions import CorruptFileError, NewerFormatError, StorageError
-from psmimpute.storage.bounded_json import dump_object, parse_object
 from psmimpute.storage.files import Folder
 from psmimpute.table.schema import TableSchema
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from psmimpute.storage.bounded_json import dump_object
+from psmimpute.bounded_json import dump_object
 from psmimpute.storage.cells import as_arrow, fill
 from psmimpute.storage.files import Folder, storage_errors
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from psmimpute.bounded_json import dump_object
 from psmimpute.exceptions import (
     ConfigError,
     CorruptFileError,
@@ -25,7 +26,6 @@ from psmimpute.imputer import PSMImputer
 from psmimpute.inference.checkpoint import checksum_of, read_config
 from psmimpute.inference.config import FitConfig
 from psmimpute.model.config import ModelConfig
-from psmimpute.storage.bounded_json import dump_object
 from psmimpute.table.kinds import ColumnKind
 
 pytestmark = pytest.mark.filterwarnings("ignore::psmimpute.exceptions.PSMWarning")

@@ -19,7 +19,6 @@ from statsmodels.stats.contrast import ContrastResults, WaldTestResults
 from psmimpute.exceptions import ConfigError, PoolingError, PoolingWarning
 from psmimpute.pooling.item import PoolItem
 from psmimpute.pooling.pool import pool
-from psmimpute.pooling.results import PooledResults
 
 M, N = 5, 80
 FORMULA = "y ~ x + g"
@@ -288,25 +287,16 @@ def test_works_in_summary_col_beside_statsmodels(frames, pooled):
     assert f"{single.params['x']:.4f}" in text
 
 
-def test_pickles_with_and_without_its_fits(pooled, frames, tmp_path):
+def test_pickles_with_and_without_its_fits(pooled, frames):
     copy = pickle.loads(pickle.dumps(pooled))
     assert copy.summary().as_text() == pooled.summary().as_text()
     assert copy.llf_mean == pooled.llf_mean
-    pooled.save(tmp_path / "pooled.pickle")
-    loaded = PooledResults.load(tmp_path / "pooled.pickle")
-    assert_allclose(loaded.cov_params(), pooled.cov_params())
     pooled.remove_data()
     assert np.isfinite(pooled.llf_mean)
     small = pickle.loads(pickle.dumps(pooled))
     assert_allclose(small.t_test("x = 0").pvalue, pooled.pvalues["x"])
     with pytest.raises(PoolingError, match="analyses were not kept"):
         small.predict(frames[0])
-
-
-def test_a_pickle_of_something_else_is_refused(tmp_path):
-    (tmp_path / "other").write_bytes(pickle.dumps([1]))
-    with pytest.raises(PoolingError, match="holds a list, no pooled results"):
-        PooledResults.load(tmp_path / "other")
 
 
 def test_tables_for_further_work(pooled):
