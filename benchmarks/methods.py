@@ -3,7 +3,8 @@
 The deep ones but GAIN are configurations of one model. Those that bear the paper's names are set
 up as it publishes them: Gaussian columns, a network for an encoder that reads zeros where cells
 are missing, the one-sample bound (MIWAE: 50 samples, importance-weighted), one fit without a
-bootstrap. ``ours`` is the package as it comes.
+bootstrap. ``ours`` is the package as it comes, and ``ours-selection`` that for whom the user says
+that columns mask themselves.
 """
 
 from __future__ import annotations
@@ -167,9 +168,10 @@ PEERS = {
 OPTIONAL = ("miceforest", "midas")
 
 
-def default(*, members: int) -> Configuration:
+def default(*, members: int, missingness: str = "shared") -> Configuration:
     """Return the package's default with so many members; 20 is the default."""
-    return Configuration({"m": members}, n_samples="auto", numbers=False)
+    options = {"m": members, "missingness": missingness}
+    return Configuration(options, n_samples="auto", numbers=False)
 
 
 def methods(*, members: int = 20) -> dict[str, Method]:
@@ -178,9 +180,14 @@ def methods(*, members: int = 20) -> dict[str, Method]:
     Parameters
     ----------
     members : int
-        Of ``ours``.
+        Of ``ours`` and ``ours-selection``.
     """
-    ours = default(members=members)
     deep = {name: c.method(name.removesuffix("-10000")) for name, c in published().items()}
     settings = f"{members} members"
-    return {**deep, **PEERS, "ours": replace(ours.method("ours"), settings=settings)}
+    own = {
+        name: replace(
+            default(members=members, missingness=missingness).method(name), settings=settings
+        )
+        for name, missingness in (("ours", "shared"), ("ours-selection", "selection"))
+    }
+    return {**deep, **PEERS, **own}

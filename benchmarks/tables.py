@@ -23,6 +23,7 @@ APART = _HERE / "peers_measured_apart.csv"
 PAGE = _HERE.parent / "docs" / "benchmarks.md"
 NAMES = {
     "ours": "**psmimpute, default**",
+    "ours-selection": "**psmimpute, selection**",
     "ours-3": "**psmimpute, 3 members**",
     "psmvae-a": "PSMVAE(a)",
     "psmvae-b": "PSMVAE(b)",
@@ -281,6 +282,8 @@ What is behind the names:
   of which seed 0 did not try a posterior that follows the networks with many latents. With
   **3 members** and 40 samples it was measured apart, on all six data sets, before that and before
   networks learned faster from many rows (`benchmarks/results/accuracy.csv`).
+- **psmimpute, selection** is the same of a user who says that columns mask themselves,
+  `missingness="selection"`: what the default cannot know, and the MNAR columns are made by.
 - The rows with the paper's names are configurations of the same model, set up as published: every
   column Gaussian, an encoder that is a network alone and reads zeros where cells are missing
   (`ModelConfig(encoder="network")`), the one-sample bound, one fit. MIWAE and not-MIWAE train with

@@ -36,7 +36,7 @@ def test_the_names_are_those_of_the_tables():
     assert set(methods()) == {
         *("psmvae-a", "psmvae-b", "psmvae-b-10000", "psmvae-without-m", "dlgm", "hivae"),
         *("vae", "miwae", "miwae-10000", "not-miwae", "gain", "mice", "mice-draw"),
-        *("missforest", "mean", "ours", "miceforest", "midas"),
+        *("missforest", "mean", "ours", "ours-selection", "miceforest", "midas"),
     }
 
 
@@ -63,6 +63,8 @@ def test_dlgm_has_twice_the_latents(deletion):
 def test_ours_is_the_package_as_it_comes(deletion):
     imputer = default(members=20).imputer(_frame(deletion.seen), seed=1)
     assert repr(imputer) == "PSMImputer(seed=1, progress=False)"
+    says = default(members=20, missingness="selection").imputer(_frame(deletion.seen), seed=1)
+    assert repr(says) == "PSMImputer(seed=1, missingness='selection', progress=False)"
 
 
 def _frame(table):
