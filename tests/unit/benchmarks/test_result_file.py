@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+
 import pandas as pd
 import pytest
 
+from benchmarks.machine import revision
 from benchmarks.result_file import already, record
 
 
@@ -24,3 +28,22 @@ def test_a_column_that_the_file_lacks_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"has no columns \['c'\]; write to another file"):
         record({"a": 2, "c": 3}, out)
     assert len(pd.read_csv(out)) == 1
+
+
+def test_a_row_names_the_commit_it_was_measured_with(tmp_path):
+    assert revision(tmp_path) == ""
+
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "file").write_text("a")
+    git("add", "file")
+    git("commit", "-m", "first")
+    revision.cache_clear()
+    clean = revision(tmp_path)
+    assert re.fullmatch(r"\+[0-9a-f]{7,}", clean)
+    (tmp_path / "file").write_text("b")
+    revision.cache_clear()
+    assert revision(tmp_path) == f"{clean}.changed"
