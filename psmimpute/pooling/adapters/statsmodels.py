@@ -136,7 +136,7 @@ def from_mnlogit(fit: Fitted) -> PoolItem:
         nobs=_nobs(inner),
         llf=partial(_llf, inner),
         n_params=len(params),
-        problem=_not_converged(inner) or _separated(inner, params, cov),
+        problem=_separated(inner, params, cov) or _not_converged(inner),
     )
 
 
@@ -204,7 +204,8 @@ def _has_residual_variance(inner: Fitted) -> bool:
 
 
 def _problem(inner: Fitted, params: pd.Series, cov: FloatArray) -> str | None:
-    return _singular(inner, params) or _not_converged(inner) or _separated(inner, params, cov)
+    # What runs to infinity seldom converges: that is the symptom, not the cause.
+    return _singular(inner, params) or _separated(inner, params, cov) or _not_converged(inner)
 
 
 def _singular(inner: Fitted, params: pd.Series) -> str | None:
