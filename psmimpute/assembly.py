@@ -13,7 +13,7 @@ import pandas as pd
 from psmimpute.inference.draws import Drawer, ImputationDraws
 from psmimpute.inference.fitted import FittedModel
 from psmimpute.model.rows import store_rows
-from psmimpute.table.applicability import Applicability, check_names, leave_out
+from psmimpute.table.applicability import Applicability, check_conditions, leave_out
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.encoding import decode_column, encode
 from psmimpute.table.schema import TableSchema
@@ -55,7 +55,7 @@ def encode_rows(
         If a condition cannot be told.
     """
     table = encode(schema, df, unseen=unseen)
-    check_names(applicability, df)
+    check_conditions(applicability, df, schema)
     return leave_out(table, applicability, df, schema.column_names)
 
 

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from psmimpute.assembly import RowDraws
-from psmimpute.exceptions import LowESSWarning, NegativeImputationWarning, PSMWarning
+from psmimpute.exceptions import (
+    DerivedMismatchWarning,
+    LowESSWarning,
+    NegativeImputationWarning,
+    PSMWarning,
+)
+from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.plots.weights import PARETO_K_LIMIT
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.reading import column_at
@@ -54,6 +60,34 @@ def warn_of_imputations(
     negative = _negative(data, schema, found, stated)
     for message, category in (*_poor_weights(found, n_weights), *negative):
         warn(message, category)
+
+
+def warn_of_derived(imp: ImputedTable) -> None:
+    """Warn where completed data lack a derived column that nothing excuses.
+
+    Parameters
+    ----------
+    imp : ImputedTable
+        Finished imputations. Rows to which a column of the model does not apply are passed over.
+
+    Warns
+    -----
+    DerivedMismatchWarning
+        If a formula rests on gaps that stay, or gives no number.
+    """
+    if not imp.assigned:
+        return
+    frame = imp.complete_columns(1, [*imp.columns])
+    modelled = [name for name in imp.schema.column_names if name not in imp.assigned]
+    excused = frame[modelled].isna().any(axis=1)
+    for name in imp.assigned:
+        lacking = int((frame[name].isna() & ~excused).sum())
+        if lacking:
+            warn(
+                f"the derived column {name!r} is missing in {lacking} rows of the completed data: "
+                "it rests on gaps that are not imputed, or its formula gives no number there",
+                DerivedMismatchWarning,
+            )
 
 
 def _poor_weights(found: RowDraws, n_weights: int) -> Iterator[tuple[str, type[PSMWarning]]]:

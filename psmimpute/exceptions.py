@@ -81,6 +81,10 @@ class NumbersAsTextWarning(PSMWarning):
     """A column of text holds numbers, and is taken for labels without order."""
 
 
+class SuspectValueWarning(PSMWarning):
+    """A number that stands far from the others looks like a code for a missing value."""
+
+
 class LowESSWarning(PSMWarning):
     """Importance weights are so uneven that some rows' draws rest on few samples."""
 
@@ -111,6 +115,10 @@ class DerivedMismatchWarning(PSMWarning):
 
 class NotApplicableWarning(PSMWarning):
     """A cell was observed in a row to which its column does not apply."""
+
+
+class BoundedShiftWarning(PSMWarning):
+    """Imputed values could not be shifted as far as was asked: their column has bounds."""
 
 
 class NoEffectWarning(PSMWarning):

@@ -18,7 +18,7 @@ from pyarrow.dataset import Dataset
 
 from psmimpute.agreement import redraw_contradictions
 from psmimpute.assembly import RowDraws, RowImputer, Unseen, encode_rows
-from psmimpute.cautions import warn_of_imputations
+from psmimpute.cautions import warn_of_derived, warn_of_imputations
 from psmimpute.exceptions import (
     ConfigError,
     CorruptFileError,
@@ -649,6 +649,7 @@ class PSMImputer:
             )
             derived = read_derived(self.derived, data)
             imp = finish(imp, derived=derived, applicability=rows.applicability)
+            warn_of_derived(imp)
         imp.info = replace(imp.info, warnings=tuple(dict.fromkeys((*self.warnings_, *told))))
         return imp
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from psmimpute.exceptions import ConfigError, DerivedMismatchWarning, ImputationError
@@ -17,6 +18,7 @@ from psmimpute.table.reading import is_missing
 from psmimpute.telling import warn
 
 Recipe = Callable[[pd.DataFrame], Any]
+BoolArray = npt.NDArray[np.bool_]
 
 # Departures from a formula, in standard deviations, that pass as rounding, and the share of rows in
 # which greater ones pass as errors of the data.
@@ -59,7 +61,7 @@ class DerivedColumns:
         ]
         return DerivedColumns((*self.recipes, *added))
 
-    def compute(self, frame: pd.DataFrame, k: int, *, lenient: bool = False) -> None:
+    def compute(self, frame: pd.DataFrame, k: int) -> None:
         """Set the columns of a completed frame, in place.
 
         Parameters
@@ -67,9 +69,7 @@ class DerivedColumns:
         frame : DataFrame
             A fresh frame, which is changed.
         k : int
-            Its number, for messages; 0 for the incomplete data.
-        lenient : bool, default False
-            Whether a column whose recipe fails is missing: many a recipe cannot take gaps.
+            Its number, for messages.
 
         Raises
         ------
@@ -77,18 +77,47 @@ class DerivedColumns:
             If a recipe fails; the message names the column and the imputation.
         """
         for name, recipe in self.recipes:
-            if k == 0 and isinstance(recipe, GapFilling):
-                continue
             try:
                 frame[name] = recipe(frame)
             except Exception as error:
-                if lenient:
-                    frame[name] = np.nan
-                    continue
-                source = f"imputation {k}" if k else "the incomplete data"
                 raise ImputationError(
-                    f"column {name!r} could not be computed on {source}: {error!r}"
+                    f"column {name!r} could not be computed on imputation {k}: {error!r}"
                 ) from error
+
+    def missing_in(self, data: pd.DataFrame, completed: pd.DataFrame) -> dict[Hashable, BoolArray]:
+        """Tell where the incomplete data do not give the columns.
+
+        A formula is not given where a column that it names is missing. What a function makes of
+        gaps is taken at its word: where it makes a value of them, the imputations tell.
+
+        Parameters
+        ----------
+        data : DataFrame
+            The incomplete data.
+        completed : DataFrame
+            The columns in a completed frame, for those whose recipe cannot take gaps.
+
+        Returns
+        -------
+        dict of hashable to ndarray of bool, shape (n_rows,)
+        """
+        frame, missing = data.copy(), dict[Hashable, BoolArray]()
+        for name, recipe in self.recipes:
+            if isinstance(recipe, GapFilling):
+                missing[name] = is_missing(frame[name])
+                continue
+            try:
+                frame[name] = recipe(frame)
+            except Exception:  # noqa: BLE001 (a function of the user's)
+                frame[name] = completed[name].to_numpy()
+            missing[name] = is_missing(frame[name])
+            if isinstance(recipe, Expression):
+                for source in frame.columns:
+                    if str(source) in recipe.names:
+                        missing[name] = missing[name] | missing.get(
+                            source, is_missing(frame[source])
+                        )
+        return missing
 
 
 @dataclass(frozen=True, slots=True)

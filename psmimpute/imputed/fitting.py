@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import Any, cast
@@ -13,14 +14,19 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from psmimpute.exceptions import ImputationError
+from psmimpute.exceptions import ImputationError, PoolingWarning
+from psmimpute.imputed.imputed_table import ImputedTable
+from psmimpute.telling import warn
 
+_NAME = re.compile(r"[^\W\d]\w*")
 Analysis = str | Callable[[pd.DataFrame], Any]
 ModelFunction = Callable[..., Any]
 
 
 def as_function(
-    analysis: Analysis, model: ModelFunction | None = None
+    analysis: Analysis,
+    model: ModelFunction | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Callable[[pd.DataFrame], Any]:
     """Return an analysis as a function of a completed frame.
 
@@ -30,6 +36,8 @@ def as_function(
         A formula, or already such a function.
     model : callable, optional
         For a formula: what is called as ``model(formula, frame)``.
+    options : mapping, optional
+        Keywords that the model is called with too.
 
     Returns
     -------
@@ -52,13 +60,18 @@ def as_function(
                 f"the formula {analysis!r} needs a model to fit, such as "
                 f"model=statsmodels.formula.api.ols; got model={model!r}"
             )
-        return _FormulaAnalysis(analysis, model)
+        return _FormulaAnalysis(analysis, model, options or {})
     if not callable(analysis):
         raise ImputationError(
             f"analysis={analysis!r}: give a formula with model=, or a function of a frame"
         )
     if model is not None:
         raise ImputationError("model= goes with a formula; a function fits its own model")
+    if options:
+        raise ImputationError(
+            f"{', '.join(options)}: keywords are a model's and go with a formula; a function fits "
+            "its own model"
+        )
     return analysis
 
 
@@ -104,6 +117,8 @@ def fit_each(
             return analysis(completed)
         except Exception as error:
             message = f"the analysis failed on imputation {k}: {error!r}"
+            if "required positional argument" in str(error):
+                message += "; give it as a keyword beside model=, such as groups='clinic'"
             if "is not defined" in str(error):
                 message += f"; the columns are {', '.join(map(repr, completed.columns))}"
             raise ImputationError(message) from error
@@ -122,6 +137,27 @@ def _shown(results: Iterator[Any], m: int, progress: bool | None) -> Iterator[An
     return iter(tqdm(results, total=m, desc="analyses"))
 
 
+def warn_of_gaps(formula: str, imp: ImputedTable) -> None:
+    """Warn where a formula names columns whose gaps nobody fills: their rows drop out.
+
+    Parameters
+    ----------
+    formula : str
+    imp : ImputedTable
+        What it is fitted to.
+    """
+    named = {*_NAME.findall(formula)}
+    left_out = {*imp.schema.excluded} - {*imp.assigned}
+    gaps = [(name, n) for name, n in imp.n_missing.items() if name in left_out and n]
+    listed = ", ".join(f"{name!r} ({n} gaps)" for name, n in gaps if str(name) in named)
+    if listed:
+        warn(
+            f"the formula names {listed}, left out of the imputation: rows that lack it are left "
+            "out of the analyses; impute it too, or filter() on what is known",
+            PoolingWarning,
+        )
+
+
 class _FormulaAnalysis:
     """A formula and what fits it to a frame.
 
@@ -129,14 +165,17 @@ class _FormulaAnalysis:
     statsmodels does it.
     """
 
-    def __init__(self, formula: str, model: ModelFunction) -> None:
+    def __init__(self, formula: str, model: ModelFunction, options: Mapping[str, Any]) -> None:
         self._formula, self._model = formula, model
-        self._options: dict[str, Any] = {}
+        self._options: dict[str, Any] = dict(options)
         if getattr(model, "__name__", "") == "from_formula":
             self._options["eval_env"] = _callers_names()
 
     def __call__(self, frame: pd.DataFrame) -> object:
-        return _fitted(self._model(self._formula, _plain(frame, self._formula), **self._options))
+        plain = _plain(frame, self._formula)
+        if "groups" in self._options:  # of statsmodels' models some take them before the data
+            return _fitted(self._model(self._formula, data=plain, **self._options))
+        return _fitted(self._model(self._formula, plain, **self._options))
 
 
 def _fitted(built: Any) -> Any:  # noqa: ANN401 (of any library)

@@ -228,8 +228,9 @@ class ImputedTable:
         (9, 3)
         """
         if column in self.assigned:
-            gaps = self._missing_in_data([column])[column]
-            filled = {k: self._frame(k)[column][gaps] for k in range(1, self.m + 1)}
+            frames = self._computed([column])
+            gaps = self._gathered(frames)[column].rows
+            filled = {k: frame[column][gaps] for k, frame in enumerate(frames, start=1)}
             return pd.DataFrame(filled, index=self._data.index[gaps])
         position = self.position(column)
         rows = self._where[:, position]
@@ -288,7 +289,10 @@ class ImputedTable:
         if k > 0:
             for position in self._values:
                 frame.isetitem(position, cast("Any", self._completed(position, k)))
-        self._derived.compute(frame, k, lenient=k == 0)
+            self._derived.compute(frame, k)
+        elif added := [name for name in self.assigned if name not in frame.columns]:
+            for name, gathered in self._gathered(self._computed(added)).items():
+                frame[name] = gathered.column
         if pattern_set:
             if NAME in frame.columns:
                 raise ImputationError(
@@ -396,24 +400,24 @@ class ImputedTable:
         names = self.assigned
         if not names:
             return self
-        completed = [frame[names] for frame in self]
-        missing = self._missing_in_data(names)
         result = copy.copy(self)
         result._derived = DerivedColumns()
         result._data, result._values = self._data.copy(), dict(self._values)
-        for name in names:
-            columns = [frame[name] for frame in completed]
-            result._store_column(gather_column(columns, name=name, missing=missing[name]))
+        for gathered in self._gathered(self._computed(names)).values():
+            result._store_column(gathered)
         return result
 
-    def _missing_in_data(self, names: list[Hashable]) -> dict[Hashable, BoolArray]:
-        """Return where assigned columns cannot be had from the incomplete data."""
-        frame = self._data.copy()
-        try:
-            self._derived.compute(frame, 0)
-        except ImputationError:
-            return {name: np.zeros(self.n_rows, dtype=bool) for name in names}
-        return {name: frame[name].isna().to_numpy(dtype=bool) for name in names}
+    def _computed(self, names: list[Hashable]) -> list[pd.DataFrame]:
+        """Return assigned columns of the m completed frames."""
+        return [frame[names] for frame in self]
+
+    def _gathered(self, computed: list[pd.DataFrame]) -> dict[Hashable, GatheredColumn]:
+        """Tell the cells that the data give of assigned columns from those that imputations do."""
+        missing = self._derived.missing_in(self._data, self._frame(1))
+        return {
+            name: gather_column([c[name] for c in computed], name=name, missing=missing[name])
+            for name in computed[0].columns
+        }
 
     def _store_column(self, gathered: GatheredColumn) -> None:
         name = gathered.column.name

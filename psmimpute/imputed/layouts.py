@@ -62,8 +62,10 @@ def long_frame(frames: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
         )
     ids = row_ids(first.index)
     stacked = pd.concat(list(frames.values()), ignore_index=True)
-    stacked.insert(0, IMP, np.repeat(np.fromiter(frames, dtype=np.int64), len(first)))
-    stacked.insert(1, ID, ids.append([ids] * (len(frames) - 1)))
+    below = [""] * (stacked.columns.nlevels - 1)
+    imp, row = ((name, *below) if below else name for name in (IMP, ID))
+    stacked.insert(0, imp, np.repeat(np.fromiter(frames, dtype=np.int64), len(first)))
+    stacked.insert(1, row, ids.append([ids] * (len(frames) - 1)))
     return stacked
 
 

@@ -15,7 +15,7 @@ from psmimpute.imputed.diagnostics import Diagnostics, diagnose
 from psmimpute.imputed.display import html, text
 from psmimpute.imputed.export import write_mice, write_stata
 from psmimpute.imputed.export_spss import write_spss
-from psmimpute.imputed.fitting import Analysis, ModelFunction, as_function, fit_each
+from psmimpute.imputed.fitting import Analysis, ModelFunction, as_function, fit_each, warn_of_gaps
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.info import ImputationInfo
 from psmimpute.imputed.layouts import long_frame, stacked_frame, wide_frame
@@ -151,6 +151,7 @@ class MultiplyImputed(ImputedTable):
         model: ModelFunction | None = None,
         n_jobs: int = 1,
         progress: bool | None = None,
+        **options: object,
     ) -> Analyses:
         """Analyse each completed frame.
 
@@ -166,6 +167,9 @@ class MultiplyImputed(ImputedTable):
             Number of threads; -1 for one for each processor.
         progress : bool, optional
             Whether to show a progress bar; by default not.
+        **options
+            For a formula: keywords that the model is called with too, such as ``family=`` of a
+            generalised linear model or ``groups="clinic"`` of a mixed one.
 
         Returns
         -------
@@ -178,6 +182,11 @@ class MultiplyImputed(ImputedTable):
             If a formula comes without a model, or the analysis fails; the message names the
             imputation.
 
+        Warns
+        -----
+        PoolingWarning
+            If a formula names a column that has gaps and was excluded from imputation.
+
         Examples
         --------
         >>> import statsmodels.formula.api as smf
@@ -188,7 +197,9 @@ class MultiplyImputed(ImputedTable):
         """
         from psmimpute.imputed.analyses import Analyses
 
-        run = as_function(analysis, model)
+        run = as_function(analysis, model, options)
+        if isinstance(analysis, str):
+            warn_of_gaps(analysis, self)
         fits = fit_each(self.analysis_frame, run, m=self.m, n_jobs=n_jobs, progress=progress)
         return Analyses(
             fits,
@@ -206,6 +217,7 @@ class MultiplyImputed(ImputedTable):
         n_jobs: int = 1,
         progress: bool | None = None,
         dfcom: float | None = None,
+        **options: object,
     ) -> PooledResults:
         """Analyse each completed frame and pool the results by Rubin's rules.
 
@@ -222,6 +234,8 @@ class MultiplyImputed(ImputedTable):
         dfcom : float, optional
             Residual degrees of freedom of the analysis had no value been missing; by default
             those of the fitted models.
+        **options
+            As in :meth:`fit`.
 
         Returns
         -------
@@ -241,14 +255,15 @@ class MultiplyImputed(ImputedTable):
         >>> imp.pool("bmi ~ age + chl", model=smf.ols).bse.round(3).to_dict()
         {'Intercept': 5.893, 'age[T.40-59]': 2.06, 'age[T.60-99]': 2.644, 'chl': 0.029}
         """
-        fitted = self.fit(analysis, model=model, n_jobs=n_jobs, progress=progress)
+        fitted = self.fit(analysis, model=model, n_jobs=n_jobs, progress=progress, **options)
         return fitted.pool(dfcom=dfcom)
 
     def assign(self, **columns: object) -> Self:
         """Add columns computed from each completed frame.
 
-        They are computed anew whenever a frame is completed, so that nothing is stored; the
-        incomplete data hold what the function makes of them.
+        They are computed anew whenever a frame is completed, so that nothing is stored. In the
+        incomplete data a cell is missing where the function makes nothing of the gaps, or
+        imputations differ; integers and booleans with such cells are nullable there.
 
         Parameters
         ----------
@@ -342,8 +357,9 @@ class MultiplyImputed(ImputedTable):
             return self
         if self.info.extend is None:
             raise ImputationError(
-                "these imputations have no model to draw more from: keep the PSMImputer and "
-                f"call imputer.impute(df, m={m})"
+                "these imputations have no model to draw more from: they were read, bound, "
+                "filtered or shifted. Extend first and do that afterwards, or keep the PSMImputer "
+                f"and call imputer.impute(df, m={m})"
             )
         extended: Self = copy.copy(self.info.extend(int(m)))
         extended._derived = self._derived

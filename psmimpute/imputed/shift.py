@@ -12,7 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from psmimpute.exceptions import DerivedMismatchWarning, ImputationError, NoEffectWarning
+from psmimpute.exceptions import (
+    BoundedShiftWarning,
+    DerivedMismatchWarning,
+    ImputationError,
+    NoEffectWarning,
+)
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.level_shift import level_probabilities, shift_levels, shift_ordered
 from psmimpute.table.kinds import ColumnKind
@@ -27,6 +32,7 @@ AnyImputed = TypeVar("AnyImputed", bound=ImputedTable)
 
 LOG_LINK = {ColumnKind.POSITIVE, ColumnKind.COUNT, ColumnKind.SEMICONTINUOUS}
 TIMES = {ColumnKind.DATETIME, ColumnKind.TIMEDELTA}
+_TINY = 1e-300  # where the support of positive numbers starts
 _NO_CELLS: Cells = np.empty((1, 0), dtype=object)
 
 
@@ -75,6 +81,8 @@ def shift_imputed(
     -----
     NoEffectWarning
         If a column has no imputed cell.
+    BoundedShiftWarning
+        If bounds or the support of a column's kind keep values from going all the way.
     DerivedMismatchWarning
         If derived columns were read from a file: they stay as they are.
 
@@ -93,6 +101,10 @@ def shift_imputed(
     chosen = _chosen_rows(imp, pattern_set)
     values = imp.values
     for number, (name, delta) in enumerate(deltas.items()):
+        if name in imp.assigned:
+            raise ImputationError(
+                f"column {name!r} is computed from others and follows them: shift those"
+            )
         position = imp.position(name)
         column = _modelled(imp, name)
         rng = np.random.default_rng((seed, number))
@@ -103,6 +115,7 @@ def shift_imputed(
         present = ~np.asarray(pd.isna(values[position]))
         shifted = _shifted(column, _without_gaps(values[position], present), delta, scale, rng)
         cells = present & chosen[:, imp.where.to_numpy()[:, position]]
+        _warn_of_bounds(column, values[position][cells], shifted[cells], delta, scale)
         values[position] = _where(cells, shifted, values[position])
     result = copy.copy(imp)
     result._values = values
@@ -183,6 +196,27 @@ def _shifted_numbers(
         moved = np.ones(values.shape, dtype=bool)
     low, high = column.support if column.support is not None else (-np.inf, np.inf)
     return np.where(moved, np.clip(shifted, low, high), shifted)
+
+
+def _warn_of_bounds(
+    column: ColumnSchema, before: Cells, after: Cells, delta: Shift, scale: Scale
+) -> None:
+    if column.levels is not None or column.kind in TIMES or column.support is None:
+        return
+    if scale == "link" and column.kind in LOG_LINK:
+        return
+    step, low, high = _number(column, delta), *column.support
+    values = before.astype(np.float64)
+    moves = values != 0 if column.kind is ColumnKind.SEMICONTINUOUS else np.full(len(values), True)
+    held = moves & ((values + step < low) | (values + step > high))
+    if held.any():
+        achieved = float((after.astype(np.float64) - values)[moves].mean())
+        end = f"below {0.0 if 0 < low < _TINY else low:g}" if step < 0 else f"above {high:g}"
+        warn(
+            f"imputed values of {column.name!r} cannot go {end}: {held.mean():.0%} of those to be "
+            f"shifted stopped there, and their mean moved by {achieved:.3g} in place of {step:g}",
+            BoundedShiftWarning,
+        )
 
 
 def _shifted_times(column: ColumnSchema, cells: Cells, delta: Shift) -> Cells:

@@ -20,7 +20,11 @@ Scalar = str | bool | int | float
 
 
 def pool_mean(
-    frames: Iterable[pd.DataFrame], columns: str | Sequence[str], *, alpha: float = 0.05
+    frames: Iterable[pd.DataFrame],
+    columns: str | Sequence[str],
+    *,
+    skipna: bool = False,
+    alpha: float = 0.05,
 ) -> PooledStat:
     """Pool means of columns.
 
@@ -30,18 +34,21 @@ def pool_mean(
         Completed frames.
     columns : str or sequence of str
         Numeric columns.
+    skipna : bool, default False
+        Whether rows without a value are left out, as those to which a column does not apply.
     alpha : float, default 0.05
         One less the coverage of the intervals.
 
     Returns
     -------
     PooledStat
-        Degrees of freedom from ``n - 1`` of the complete data.
+        Degrees of freedom from ``n - 1`` of the complete data, the fewest where numbers of values
+        differ.
 
     Raises
     ------
     PoolingError
-        If a column is absent or still has missing values.
+        If a column is absent, or still has missing values that are not skipped.
 
     Examples
     --------
@@ -54,13 +61,20 @@ def pool_mean(
     bmi    26.740    24.399     29.081
     chl   191.093   158.718    223.468
     """
-    names = [columns] if isinstance(columns, str) else list(columns)
-    values = [_numbers(frame, names, i) for i, frame in enumerate(frames)]
-    n = min(len(block) for block in values)
+    one = isinstance(columns, str) or not isinstance(columns, Iterable)
+    names: list[str] = [columns] if one else list(columns)  # type: ignore[list-item]
+    values = [_numbers(frame, names, i, skipna=skipna) for i, frame in enumerate(frames)]
+    counts = np.array([np.isfinite(block).sum(axis=0) for block in values])
+    if (counts < 2).any():
+        i, j = np.argwhere(counts < 2)[0]
+        raise PoolingError(
+            f"the column {names[j]!r} of imputation {i + 1} has {counts[i, j]} values: a variance "
+            "needs two"
+        )
     return pool_stat(
-        [block.mean(axis=0) for block in values],
-        [block.var(axis=0, ddof=1) / len(block) for block in values],
-        dfcom=n - 1,
+        [np.nanmean(block, axis=0) for block in values],
+        [np.nanvar(block, axis=0, ddof=1) / n for block, n in zip(values, counts, strict=True)],
+        dfcom=int(counts.min()) - 1,
         member_of=members_of(frames),
         alpha=alpha,
         labels=names,
@@ -169,8 +183,10 @@ def pool_quantiles(
              estimate  conf_low  conf_high
     bmi 0.5      26.9    23.766     30.034
     """
+    prob = [*np.atleast_1d(probabilities)]
+    if not all(0 < p < 1 for p in prob):
+        raise PoolingError(f"probabilities={probabilities!r} must lie between 0 and 1")
     values = [_numbers(frame, [column], i)[:, 0] for i, frame in enumerate(frames)]
-    prob = list(probabilities)
     return pool_stat(
         [np.quantile(value, prob) for value in values],
         [np.asarray(stats.mstats.mjci(value, prob), dtype=float) ** 2 for value in values],
@@ -337,8 +353,13 @@ def pool_independence(frames: Iterable[pd.DataFrame], x: str, y: str) -> JointTe
 
 
 def _as_numbers(column: pd.Series) -> FloatArray:
+    if column.dtype.kind in "mM":
+        raise PoolingError(
+            f"the column {column.name!r} holds {column.dtype} values, no numbers: assign their "
+            "difference from a date in days, or durations over a unit, and pool that"
+        )
     try:
-        return column.to_numpy(dtype=float)
+        return column.to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError):
         raise PoolingError(
             f"the column {column.name!r} holds {column.dtype} values, no numbers: pool_proportion "
@@ -358,12 +379,15 @@ def _column(frame: pd.DataFrame, name: str, i: int) -> pd.Series:
     return frame[name]
 
 
-def _numbers(frame: pd.DataFrame, names: Sequence[str], i: int) -> FloatArray:
+def _numbers(
+    frame: pd.DataFrame, names: Sequence[str], i: int, *, skipna: bool = False
+) -> FloatArray:
     values = np.column_stack([_as_numbers(_column(frame, name, i)) for name in names])
-    if np.isnan(values).any():
+    if np.isnan(values).any() and not skipna:
         j = int(np.argwhere(np.isnan(values))[0, 1])
         raise PoolingError(
             f"the column {names[j]!r} of imputation {i + 1} still has missing values: impute it, "
-            "or leave the rows out of all imputations"
+            "or leave the rows out of all imputations; pool_mean(..., skipna=True) takes the mean "
+            "of those to which a column applies"
         )
     return values

@@ -216,6 +216,21 @@ class PooledEstimates:
         """Not defined for pooled results: raises."""
         raise _NoPooledCriterionError("bic")
 
+    @property
+    def rsquared(self) -> float:
+        """Pooled by :func:`psmimpute.pool_r_squared`: raises."""
+        raise _PooledElsewhereError("rsquared", "psm.pool_r_squared(fits)")
+
+    @property
+    def rsquared_adj(self) -> float:
+        """Pooled by :func:`psmimpute.pool_r_squared`: raises."""
+        raise _PooledElsewhereError("rsquared_adj", "psm.pool_r_squared(fits)")
+
+    @property
+    def fvalue(self) -> float:
+        """Pooled by D1: raises."""
+        raise _PooledElsewhereError("fvalue", "compare(), which tests all terms")
+
     def conf_int(self, alpha: float = 0.05, cols: Sequence[int] | None = None) -> pd.DataFrame:
         """Confidence intervals, each from the t distribution with the term's own `df`.
 
@@ -447,6 +462,13 @@ class PooledEstimates:
             "llf_mean": self.llf_mean,
         }
         return pd.DataFrame([row])
+
+
+class _PooledElsewhereError(PoolingError, AttributeError):
+    """An attribute error too, as the one below."""
+
+    def __init__(self, name: str, where: str) -> None:
+        super().__init__(f"{name} is no mean of what the analyses have: it is pooled by {where}")
 
 
 class _NoPooledCriterionError(PoolingError, AttributeError):

@@ -99,7 +99,7 @@ def pool(
             f"{type(fits).__name__}"
         )
     kept = list(fits)
-    items = stack_items([to_pool_item(fit) for fit in kept], dfcom=dfcom)
+    items = stack_items(_read(kept), dfcom=dfcom)
     return PooledResults(
         items,
         model=describe_fit(kept[0], items.terms),
@@ -108,6 +108,22 @@ def pool(
         df=df,
         member_of=member_of,
     )
+
+
+def _read(fits: list[Fitted]) -> list[PoolItem]:
+    """Read each fit, and say which one has no covariance, where a library only says that."""
+    items = []
+    for number, fit in enumerate(fits, start=1):
+        try:
+            items.append(to_pool_item(fit))
+        except PoolingError:
+            raise
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise PoolingError(
+                f"the fit of imputation {number} gives no covariance matrix ({error}): it may not "
+                "have reached a maximum; simplify the model, or fit it by another method"
+            ) from error
+    return items
 
 
 def pool_scalar(

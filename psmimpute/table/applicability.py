@@ -18,6 +18,7 @@ from psmimpute.exceptions import ConfigError, NotApplicableWarning
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.expressions import Expression
 from psmimpute.table.reading import is_missing, row_of
+from psmimpute.table.schema import TableSchema
 from psmimpute.telling import warn
 
 BoolArray = npt.NDArray[np.bool_]
@@ -172,8 +173,8 @@ class Applicability:
         return [n for n in df.columns if n != name]
 
 
-def check_names(applicability: Applicability, df: pd.DataFrame) -> None:
-    """Refuse conditions of columns that are not there, before anything is trained.
+def check_conditions(applicability: Applicability, df: pd.DataFrame, schema: TableSchema) -> None:
+    """Refuse conditions that cannot be meant, before anything is trained.
 
     Parameters
     ----------
@@ -181,18 +182,54 @@ def check_names(applicability: Applicability, df: pd.DataFrame) -> None:
         The conditions.
     df : DataFrame
         The data.
+    schema : TableSchema
+        What its columns are.
 
     Raises
     ------
     ConfigError
-        If a column is unknown, or its condition cannot be told.
+        If a column is unknown, or its condition rests on itself, compares a column with a level
+        that it does not have, or cannot be told.
+
+    Warns
+    -----
+    NotApplicableWarning
+        If a condition rests on a column that is not imputed, so that it stays unknown.
     """
-    for name, _ in applicability.conditions:
+    levels = {str(c.name): c.levels for c in schema.columns if c.levels is not None}
+    for name, condition in applicability.conditions:
         if name not in df.columns:
             raise ConfigError(
                 f"applicable_if names {name!r}, which is no column: there are {[*df.columns]}"
             )
+        if isinstance(condition, Expression):
+            if str(name) in condition.names:
+                raise ConfigError(
+                    f"applicable_if[{name!r}]={condition.text!r} rests on {name!r} itself: name "
+                    "what tells whether it applies"
+                )
+            for column, text in condition.texts:
+                if text not in levels.get(column, (text,)):
+                    raise ConfigError(
+                        f"applicable_if[{name!r}]={condition.text!r}: {column!r} has no level "
+                        f"{text!r}; it has {[*levels[column]]}"
+                    )
+            _warn_of_gaps(name, applicability, df, schema)
         applicability.applies(name, df.head(20))
+
+
+def _warn_of_gaps(
+    name: Hashable, applicability: Applicability, df: pd.DataFrame, schema: TableSchema
+) -> None:
+    for other in applicability.rests_on(name, df):
+        both = is_missing(df[name]) & is_missing(df[other])
+        if other in schema.excluded and both.any():
+            warn(
+                f"applicable_if[{name!r}] rests on {other!r}, which is not imputed: {name!r} stays "
+                f"missing in {int(both.sum())} rows that lack both; impute {other!r} too, or fill "
+                "its gaps",
+                NotApplicableWarning,
+            )
 
 
 def leave_out(

@@ -16,6 +16,7 @@ from psmimpute.exceptions import (
     NumbersAsTextWarning,
     SchemaError,
     SparseColumnWarning,
+    SuspectValueWarning,
 )
 from psmimpute.table.kind_rules import is_narrow, is_whole, numeric_kind
 from psmimpute.table.kinds import ColumnKind
@@ -66,6 +67,10 @@ NUMBERS_AS_TEXT, MOST_OTHERS = 11, 0.1
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]|$)")
 # A level rarer than this is hardly learnt. In a small table every level is, and no news.
 RARE_LEVEL, RARE_LEVEL_NEEDS = 5, 50
+# Numbers by which surveys say that there is no value.
+MISSING_CODES = frozenset(
+    sign * int(digit * n) for digit in "789" for n in range(1, 7) for sign in (1, -1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,8 @@ def describe_column(series: pd.Series, request: ColumnRequest) -> ColumnSchema |
         If the column looks like an identifier, or has gaps and rare levels.
     NumbersAsTextWarning
         If the column is text that says numbers or dates.
+    SuspectValueWarning
+        If a number looks like a code for a missing value.
     """
     observed = ~is_missing(series)
     n_observed = int(observed.sum())
@@ -199,6 +206,8 @@ def _describe_numbers(
     x = numbers[observed]
     if x.min() == x.max():
         return _constant(column, read_labels(series)[1][0])
+    if not asked and column.bounds is None:
+        _warn_of_codes(column, x)
     if not asked:
         kind, reason = numeric_kind(x)
         column = replace(column, kind=kind, reason=reason)
@@ -306,6 +315,8 @@ def _leave_out(column: ColumnSchema, levels: tuple[Any, ...]) -> LeftOut:
     remedy = f"kinds={{{column.name!r}: 'nominal'}} models it all the same"
     if _are_dates(levels):
         remedy = f"it says dates: pd.to_datetime(df[{column.name!r}]) makes them times; {remedy}"
+    elif _are_numbers(levels):
+        remedy = f"it says numbers: pd.to_numeric(df[{column.name!r}]) makes them such; {remedy}"
     if column.n_missing:
         raise SchemaError(
             f"column {column.name!r} {looks}, and {column.n_missing} missing: give "
@@ -321,6 +332,13 @@ def _leave_out(column: ColumnSchema, levels: tuple[Any, ...]) -> LeftOut:
 
 def _are_dates(levels: tuple[Any, ...]) -> bool:
     return all(isinstance(value, str) and _DATE.match(value) for value in levels)
+
+
+def _are_numbers(levels: tuple[Any, ...]) -> bool:
+    if not all(isinstance(value, str) for value in levels):
+        return False
+    numbers = pd.to_numeric(pd.Series(levels, dtype=object), errors="coerce")
+    return bool(numbers.notna().all())
 
 
 def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> None:
@@ -340,6 +358,25 @@ def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> None:
         f"errors='coerce'), or say kinds={{{column.name!r}: 'nominal'}}",
         NumbersAsTextWarning,
     )
+
+
+def _warn_of_codes(column: ColumnSchema, x: FloatArray) -> None:
+    """Warn of such as 999 or -9, seen twice and farther from the others than these are apart."""
+    values, counts = np.unique(x, return_counts=True)
+    if len(values) < 3:
+        return
+    for at, nearest, farthest in ((0, 1, -1), (-1, -2, 0)):
+        code, near, far = values[at], values[nearest], values[farthest]
+        alone = abs(code - near) >= abs(near - far) > 0
+        if alone and counts[at] > 1 and code in MISSING_CODES:
+            warn(
+                f"column {column.name!r}: {code:g}, seen {counts[at]} times, stands far from the "
+                f"other values, {min(near, far):g} to {max(near, far):g}, and is taken for a "
+                "number like them. If it says that the value is missing, replace it by NaN: "
+                f"df[{column.name!r}].replace({code:g}, np.nan); if not, say "
+                f"kinds={{{column.name!r}: ...}}",
+                SuspectValueWarning,
+            )
 
 
 def _warn_of_rare_levels(column: ColumnSchema, seen: list[tuple[Any, int]]) -> None:

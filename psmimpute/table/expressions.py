@@ -23,6 +23,7 @@ import pandas as pd
 from psmimpute.exceptions import ConfigError
 
 _QUOTED = re.compile(r"`([^`]+)`")
+_ASSIGNED = re.compile(r"(?<![=!<>])=(?!=)")
 _LONGEST = 2000
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -50,6 +51,8 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda x, values: x.isin(values),
     ast.NotIn: lambda x, values: ~x.isin(values),
 }
+_EQUALITIES = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
+_LISTS = (ast.List, ast.Tuple)
 _FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "abs": (1, np.abs),
     "sqrt": (1, np.sqrt),
@@ -117,7 +120,8 @@ class Expression:
         try:
             return ast.parse(_as_logic(plain.strip()), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
-            raise ConfigError(f"{self.text!r} is no formula of columns") from None
+            hint = "; write == to compare" if _ASSIGNED.search(self.text) else ""
+            raise ConfigError(f"{self.text!r} is no formula of columns{hint}") from None
 
     def _check(self, node: ast.AST) -> None:
         match node:
@@ -148,7 +152,7 @@ class Expression:
             ):
                 pass
             case _:
-                self._refuse(f"{type(node).__name__.lower()} is not allowed; give a function")
+                self._refuse(_why_not(node))
 
     def _refuse(self, why: str) -> None:
         raise ConfigError(f"the formula {self.text!r} cannot be used: {why}")
@@ -163,6 +167,19 @@ class Expression:
             if isinstance(node, ast.Name) and id(node) not in called
         ]
         return tuple(dict.fromkeys(self._quoted.get(n, n) for _, _, n in sorted(found)))
+
+    @cached_property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """Columns and the texts that they are compared with, for equality."""
+        found = []
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], _EQUALITIES):
+                sides = [node.left, *node.comparators]
+                sides = [i for s in sides for i in (s.elts if isinstance(s, _LISTS) else [s])]
+                names = [self._quoted.get(s.id, s.id) for s in sides if isinstance(s, ast.Name)]
+                texts = [s.value for s in sides if isinstance(s, ast.Constant)]
+                found += [(n, t) for n in names for t in texts if isinstance(t, str)]
+        return tuple(found)
 
     def __call__(self, frame: pd.DataFrame) -> Any:  # noqa: ANN401
         """Compute the formula.
@@ -222,6 +239,13 @@ class Expression:
         values = [self._value(part, columns) for part in (node.left, *node.comparators)]
         pairs = zip(node.ops, pairwise(values), strict=True)
         return reduce(operator.and_, [_COMPARISONS[type(op)](*pair) for op, pair in pairs])
+
+
+def _why_not(node: ast.AST) -> str:
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name)) if name in _FUNCTIONS:
+            return f"write {name}(...), without what stands before it"
+    return f"{type(node).__name__.lower()} is not allowed; give a function"
 
 
 def _as_logic(text: str) -> str:

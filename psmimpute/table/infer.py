@@ -195,7 +195,8 @@ def _checked_kind(name: Hashable, kind: ColumnKind | str) -> ColumnKind:
 
 def _checked_bounds(name: Hashable, bounds: tuple[float | None, float | None]) -> Bounds:
     problem = (
-        f"column {name!r}: bounds {bounds!r} are no pair (low, high) of numbers with low < high"
+        f"column {name!r}: bounds {bounds!r} are no pair (low, high) of numbers with low < high; "
+        "dates and durations take none"
     )
     try:
         first, second = bounds

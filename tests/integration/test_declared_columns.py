@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
@@ -271,3 +272,20 @@ def test_a_condition_on_the_whole_frame_is_told_of_the_whole_frame(fast):
     imp = impute(df, applicable_if={"z": lambda d: d["x"] > d["x"].mean()}, **fast)
     for frame in imp:
         assert (frame.loc[known, "x"] > frame["x"].mean() - 0.1).all()
+
+
+def test_columns_that_rest_on_excluded_gaps_are_told(table, fast):
+    some = table[["wgt", "hgt"]]
+    told = r"derived column 'ratio' is missing in \d+ rows"
+    with pytest.warns(DerivedMismatchWarning, match=told):
+        imp = impute(some, exclude=["hgt"], derived={"ratio": "wgt / hgt"}, **fast)
+    n = int(some["hgt"].isna().sum())
+    with pytest.warns(psm.exceptions.PoolingWarning, match=rf"names 'hgt' \({n} gaps\)"):
+        fitted = imp.fit("wgt ~ hgt", model=smf.ols)
+    assert fitted.fits[0].nobs == len(some) - n
+
+
+def test_the_mean_of_those_to_which_a_column_applies(imp):
+    found = psm.pool_mean(imp, "births", skipna=True)
+    women = [frame.loc[frame["sex"] == "f", "births"].mean() for frame in imp]
+    assert_allclose(found.estimate, np.mean(women))

@@ -7,12 +7,18 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 from psmimpute.exceptions import ImputationError
+from psmimpute.imputed.derived import read_derived
+from psmimpute.imputed.finishing import finish
+from psmimpute.imputed.from_long import from_long
+from psmimpute.imputed.layouts import long_frame
 from psmimpute.imputed.multiply_imputed import ImputationInfo, MultiplyImputed
+from psmimpute.table.applicability import Applicability
 from psmimpute.table.infer import infer_schema
 
 GAPS = ["height", "weight", "visits", "grade", "town", "seen"]
@@ -64,6 +70,14 @@ def test_long_as_in_mice(imp, frame):
     assert with_data[".imp"].unique().tolist() == [0, 1, 2, 3, 4]
     block = with_data[with_data[".imp"] == 0].drop(columns=[".imp", ".id"]).set_axis(frame.index)
     assert_frame_equal(block, frame)
+
+
+def test_long_below_columns_of_several_levels(imp):
+    frame = imp.complete(1)
+    names = pd.MultiIndex.from_product([["a"], frame.columns])
+    long = long_frame({k: imp.complete(k).set_axis(names, axis=1) for k in (1, 2)})
+    assert [*long.columns[:2]] == [(".imp", ""), (".id", "")]
+    assert long[".imp"].tolist() == np.repeat([1, 2], len(frame)).tolist()
 
 
 def test_stacked_wide_and_all_hold_the_same_frames(imp, frame):
@@ -251,6 +265,22 @@ def test_fit_by_function_threads_and_pool(imp):
     assert_allclose(pooled.params, np.mean([fit.params for fit in one.fits], axis=0))
 
 
+def test_keywords_go_to_the_model(imp):
+    tall = imp.assign(tall=lambda d: (d["height"] > 170).astype(int))
+    family = sm.families.Binomial()
+    written = tall.pool("tall ~ done", model=smf.glm, family=family)
+    called = tall.pool(lambda d: smf.glm("tall ~ done", d, family=family).fit())
+    assert_allclose(written.params, called.params)
+    assert_allclose(written.bse, called.bse)
+    gee = imp.pool("weight ~ height", model=smf.gee, groups="town")
+    called = imp.pool(lambda d: smf.gee("weight ~ height", "town", d).fit())
+    assert_allclose(gee.bse, called.bse)
+    with pytest.raises(ImputationError, match=r"missing 1 required.*; give it as a keyword"):
+        imp.pool("weight ~ height", model=smf.gee)
+    with pytest.raises(ImputationError, match="family: keywords are a model's"):
+        imp.fit(len, family=family)
+
+
 def test_iterative_models_stay_silent(imp, capsys):
     tall = imp.assign(tall=lambda d: (d["height"] > 170).astype(int))
     tall.fit("tall ~ done", model=smf.logit)
@@ -301,3 +331,47 @@ def test_extend(imp, frame):
     grown = imp.assign(double=lambda d: 2 * d.height).extend(6)
     assert asked == [6]
     assert "double" in grown.complete(1)
+
+
+def _known(imp, name):
+    return imp.complete(0)[name].notna()
+
+
+def test_truths_and_counts_of_gaps_are_missing_in_the_incomplete_data(imp, frame):
+    more = imp.assign(
+        tall=lambda d: d["height"] > 170,
+        code=lambda d: np.where(d["height"] > 170, 2, 1),
+        whole=lambda d: d["height"].astype(int),
+        same=lambda d: d["done"] > 0,
+    )
+    data, gaps = more.complete(0), frame["height"].isna()
+    assert data["tall"].dtype == "boolean"
+    assert data["code"].dtype == data["whole"].dtype == "Int64"
+    assert data["same"].dtype == bool
+    completed = [more.complete(k) for k in range(1, imp.m + 1)]
+    for name in ("tall", "code", "whole"):
+        differ = np.logical_or.reduce([c[name] != completed[0][name] for c in completed])
+        assert differ.any()
+        assert (_known(more, name) == ~differ).all()
+        assert (_known(more, name) | gaps).all()
+        assert more.imputed_values(name).shape == (differ.sum(), imp.m)
+        assert completed[0][name].dtype in (bool, np.int64)
+
+
+def test_a_formula_is_not_given_where_what_it_names_is_missing(imp, frame):
+    recipes = {"town_is": "town == 'Bonn'", "both": "where(town_is, height, 0.0)"}
+    derived = finish(imp, derived=read_derived(recipes, frame), applicability=Applicability(()))
+    assert (_known(derived, "town_is") == frame["town"].notna()).all()
+    assert (_known(derived, "both") == frame[["town", "height"]].notna().all(axis=1)).all()
+
+
+def test_computed_columns_go_through_the_long_form_and_back(imp):
+    more = imp.assign(tall=lambda d: d["height"] > 170, code=lambda d: (d["height"] > 175) + 0)
+    again = from_long(more.complete("long", include=True).drop(columns="visits"))
+    for k in range(imp.m + 1):
+        for name in ("tall", "code"):
+            assert (
+                again.complete(k)[name]
+                .astype("Int64")
+                .equals(more.complete(k)[name].astype("Int64").set_axis(again.complete(k).index))
+            )

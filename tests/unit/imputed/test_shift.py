@@ -11,7 +11,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, logit
 
-from psmimpute.exceptions import DerivedMismatchWarning, ImputationError, NoEffectWarning
+from psmimpute.exceptions import (
+    BoundedShiftWarning,
+    DerivedMismatchWarning,
+    ImputationError,
+    NoEffectWarning,
+)
 from psmimpute.imputed.level_shift import level_probabilities, shift_levels, shift_ordered
 from psmimpute.imputed.multiply_imputed import MultiplyImputed
 from psmimpute.imputed.stored import read_imputed
@@ -86,7 +91,8 @@ def test_dates_move_by_durations(imp, frame):
 
 
 def test_counts_stay_whole_and_not_negative(imp, frame):
-    low = imp.delta({"visits": -100}).complete(1)["visits"]
+    with pytest.warns(BoundedShiftWarning, match="cannot go below 0: 100% of those"):
+        low = imp.delta({"visits": -100}).complete(1)["visits"]
     assert (low[frame["visits"].isna()] == 0).all()
     doubled = imp.delta({"visits": np.log(2)}, scale="link")
     gaps = frame["visits"].isna()
@@ -125,7 +131,8 @@ def test_zeros_of_amounts_stay_zero(rng):
     assert_allclose(imp.delta({"spent": 1.0}).values[0], np.where(cells == 0, 0, cells + 1))
     doubled = imp.delta({"spent": np.log(2)}, scale="link").values[0]
     assert_allclose(doubled, 2 * cells)
-    assert (imp.delta({"spent": -1e6}).values[0][cells > 0] > 0).all()
+    with pytest.warns(BoundedShiftWarning, match="'spent' cannot go below 0"):
+        assert (imp.delta({"spent": -1e6}).values[0][cells > 0] > 0).all()
 
 
 def test_probabilities_sum_to_one_and_leave_out_the_draw_itself(rng):
@@ -253,3 +260,20 @@ def test_shifted_imputations_pickle_and_do_not_touch_the_original(imp):
     imp.delta({"height": 5.0, "grade": 2.0})
     assert imp.complete(1).equals(before)
     assert imp.info.adjustments == ()
+
+
+def test_a_shift_beyond_bounds_says_how_far_it_went(imp):
+    before = imp.imputed_values("visits").astype(float)
+    with pytest.warns(BoundedShiftWarning, match="'visits' cannot go below 0: ") as told:
+        after = imp.delta({"visits": -2}).imputed_values("visits").astype(float)
+    moved = (after - before).to_numpy().mean()
+    assert -2 < moved < 0
+    assert f"mean moved by {moved:.3g} in place of -2" in str(told[0].message)
+    held = (before.to_numpy() < 2).mean()
+    assert f"{held:.0%} of those" in str(told[0].message)
+
+
+def test_a_computed_column_is_shifted_by_what_it_is_computed_from(imp):
+    more = imp.assign(double=lambda d: 2 * d["height"])
+    with pytest.raises(ImputationError, match="'double' is computed from others"):
+        more.delta({"double": 1.0})

@@ -155,6 +155,19 @@ def test_a_separated_fit_is_named(frames, model):
         pool(fits)
 
 
+def test_a_fit_without_a_covariance_is_named(frames):
+    class NoCovariance:
+        def __init__(self, fit):
+            self._fit = fit
+
+        def __psm_pool_item__(self):
+            self._fit.cov_params(r_matrix=np.zeros((0, 0)))
+
+    fits = [smf.ols("y ~ x", frame).fit() for frame in frames]
+    with pytest.raises(PoolingError, match="imputation 2 gives no covariance matrix"):
+        pool([fits[0], NoCovariance(fits[1]), *fits[2:]])
+
+
 @pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.PerfectSeparationWarning")
 def test_quasi_separation_by_a_level_is_named(frames):
 

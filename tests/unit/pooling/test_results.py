@@ -316,6 +316,14 @@ def test_information_criteria_are_refused_with_a_pointer(pooled):
         assert not hasattr(pooled, name)  # summary tables leave the cell empty
 
 
+def test_what_is_pooled_elsewhere_says_where(pooled):
+    with pytest.raises(PoolingError, match="pool_r_squared"):
+        _ = pooled.rsquared
+    with pytest.raises(PoolingError, match="compare"):
+        _ = pooled.fvalue
+    assert not hasattr(pooled, "rsquared_adj")
+
+
 def test_imputations_needed_follow_von_hippel(pooled):
     fmi, z = pooled.fmi.max(), stats.norm.ppf(0.975)
     upper = special.expit(special.logit(fmi) + z * np.sqrt(2 / M))

@@ -257,14 +257,36 @@ def test_kaplan_meier_agrees_with_survival(completed, r_values):
         pool_kaplan_meier(frames, "time", "event", [0])
 
 
+def test_rows_without_a_value_can_be_skipped(frames):
+    gone = [frame["bmi"] > 30 - i for i, frame in enumerate(frames)]
+    holed = [f.assign(bmi=f["bmi"].mask(g)) for f, g in zip(frames, gone, strict=True)]
+    found = pool_mean(holed, "bmi", skipna=True)
+    kept = [f.loc[~g, "bmi"] for f, g in zip(frames, gone, strict=True)]
+    assert_allclose(found.estimate, np.mean([x.mean() for x in kept]))
+    same = pool_stat(
+        [x.mean() for x in kept],
+        [x.var() / len(x) for x in kept],
+        dfcom=min(map(len, kept)) - 1,
+    )
+    assert_allclose(found.to_frame(), same.to_frame())
+    with pytest.raises(PoolingError, match="has 0 values: a variance needs two"):
+        pool_mean([f.assign(bmi=np.nan) for f in frames], "bmi", skipna=True)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda f: pool_mean(f, "weight"), "imputation 1 has no column 'weight', but age, bmi"),
         (lambda f: pool_mean([f[0], f[1].mask(f[1] == 187)], "chl"), "'chl' of imputation 2 still"),
         (lambda f: pool_correlation([x.head(3) for x in f], "bmi", "chl"), "at least 4 rows"),
+        (lambda f: pool_mean(f, 1), "has no column 1"),
+        (
+            lambda f: pool_mean([x.assign(day=pd.Timestamp("2020-01-01")) for x in f], "day"),
+            r"'day' holds datetime64\[\w+\] values, no numbers: assign their difference",
+        ),
+        (lambda f: pool_quantiles(f, "chl", [50]), r"probabilities=\[50\] must lie between 0"),
     ],
-    ids=["column", "missing", "rows"],
+    ids=["column", "missing", "rows", "number", "dates", "probability"],
 )
 def test_frames_that_do_not_serve_are_refused(frames, call, message):
     with pytest.raises(PoolingError, match=message):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from psmimpute.exceptions import ConfigError, NotApplicableWarning
-from psmimpute.table.applicability import Applicability, blank, check_names, leave_out
+from psmimpute.table.applicability import Applicability, blank, check_conditions, leave_out
 from psmimpute.table.encoding import encode
 from psmimpute.table.infer import infer_schema
 
@@ -65,6 +65,9 @@ def test_conditions_are_taken_in_order(frame):
         ({"births": 3}, r"applicable_if\['births'\]=3: give a formula"),
         ({"nope": "sex == 'f'"}, "names 'nope', which is no column"),
         ({"births": "gender == 'f'"}, "names 'gender'"),
+        ({"births": "births > 0"}, "rests on 'births' itself"),
+        ({"births": "sex == 'female'"}, r"'sex' has no level 'female'; it has \['f', 'm'\]"),
+        ({"births": "sex in ['f', 'x']"}, "'sex' has no level 'x'"),
         ({"births": "age + 1"}, "must give truth values, got such as .*: compare, as in"),
         ({"births": lambda _: True}, "one truth value for each"),
         ({"births": lambda d: d["no"]}, r"applicable_if\['births'\] failed: KeyError"),
@@ -72,4 +75,12 @@ def test_conditions_are_taken_in_order(frame):
 )
 def test_bad_conditions_are_refused(frame, given, message):
     with pytest.raises(ConfigError, match=message):
-        check_names(Applicability.of(given), frame)
+        check_conditions(Applicability.of(given), frame, infer_schema(frame))
+
+
+def test_a_condition_on_gaps_that_stay_is_told(frame, by_sex):
+    told = "'sex', which is not imputed: 'births' stays missing in 1 rows that lack both"
+    with pytest.warns(NotApplicableWarning, match=told):
+        check_conditions(by_sex, frame, infer_schema(frame, exclude=["sex"]))
+    emptied = blank(by_sex, frame.fillna({"births": 1.0}), {"births": frame["births"].isna()})
+    assert emptied["births"][2]

@@ -102,6 +102,24 @@ def test_whatever_is_no_formula_is_refused(text):
         Expression(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a = 1", "is no formula of columns; write == to compare"),
+        ("a >= ", "is no formula of columns$"),
+        ("np.log(a)", r"write log\(...\), without what stands before it"),
+    ],
+)
+def test_frequent_slips_have_a_hint(text, hint):
+    with pytest.raises(ConfigError, match=hint):
+        Expression(text)
+
+
+def test_texts_that_columns_are_compared_with():
+    found = Expression("a == 'x' or 'y' != `b c` and d in ['u', 'v', 1] or e < 'z'").texts
+    assert sorted(found) == [("a", "x"), ("b c", "y"), ("d", "u"), ("d", "v")]
+
+
 def test_unknown_columns_are_named(frame):
     with pytest.raises(ConfigError, match="names 'c', which is no column: there are"):
         Expression("a + c")(frame)

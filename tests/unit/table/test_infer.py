@@ -14,6 +14,7 @@ from psmimpute.exceptions import (
     SchemaError,
     SparseColumnWarning,
     SupportError,
+    SuspectValueWarning,
 )
 from psmimpute.table.infer import infer_schema
 from psmimpute.table.kinds import ColumnKind
@@ -237,6 +238,52 @@ def test_numbers_that_came_as_text_are_announced():
     infer_schema(df.assign(dose=df["dose"].map(lambda text: f"0{text}")))  # codes
     infer_schema(df.assign(dose=["1", "2", "3"] * 20 + ["4"]))
     infer_schema(df.assign(dose=[f"{text} mg" for text in df["dose"]]))
+
+
+def test_numbers_as_text_that_look_like_identifiers_have_their_remedy():
+    df = pd.DataFrame({"dose": [f"{i / 7:.3f}" for i in range(200)] + [None]})
+    told = r"it says numbers: pd\.to_numeric\(df\['dose'\]\)"
+    with pytest.warns(NumbersAsTextWarning), pytest.raises(SchemaError, match=told):
+        infer_schema(df)
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ([*range(20, 80), 999, 999], "999"),
+        ([1, 2, 3, 4, 5] * 20 + [-9] * 3, "-9"),
+        ([1, 2, 3, 4, 5] * 20 + [9] * 3, "9"),
+        ([0.5, 0.7, 0.1, -99, -99], "-99"),
+    ],
+)
+def test_codes_of_missing_values_are_announced(values, code):
+    told = rf"'x': {code}, seen [23] times, stands far .*replace\({code}, np.nan\)"
+    with pytest.warns(SuspectValueWarning, match=told):
+        infer_schema(pd.DataFrame({"x": values}, dtype=float))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [*range(18, 100), 99],  # an age
+        [*range(20, 80), 999],  # once
+        [*range(20, 80), 500, 500],  # no code
+        [9, 9, 1, 6],  # not far
+        [0, 99] * 20,
+    ],
+)
+def test_other_far_values_are_not(values):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SuspectValueWarning)
+        infer_schema(pd.DataFrame({"x": values}, dtype=float))
+
+
+def test_a_kind_or_bounds_silence_the_suspicion():
+    df = pd.DataFrame({"x": [1.0, 2, 3, 4, 5] * 20 + [-9.0] * 3})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SuspectValueWarning)
+        infer_schema(df, kinds={"x": "continuous"})
+        infer_schema(df, bounds={"x": (-10, 10)})
 
 
 def test_rare_levels_of_a_column_with_gaps_are_announced():
