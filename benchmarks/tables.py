@@ -269,19 +269,14 @@ What is behind the names:
 
 - **psmimpute, default** is `PSMImputer(m=20)`: kinds of columns inferred, a recognition model
   that starts from the exact posterior, 20 members averaged. Its rows are by several versions of
-  November 2026, which differ as said here. By the last one, or by one that gives the same, are
-  seed 0 of letter MCAR, seed 1 of credit MCAR and seed 0 of wine MNAR: in it counts have
-  normal noise, behind the scale under which they are likeliest, and whole numbers that are codes
-  (four columns of adult) scores of their own. Before that counts had logistic noise, with which
-  the rest of letter, credit, adult and wine was measured; breast and spam have no counts. Of
-  these, letter MNAR (without its seed 2), seed 1 of wine MNAR, credit MNAR and seed 0 of credit
-  MCAR have networks that predict columns with gaps from those without; breast, seed 0 of wine MCAR
-  and seeds 2 to 4 of adult MNAR are by a version without that, which chooses the scales of positive
-  columns with the table; the other seeds of letter MCAR, wine and letter MNAR, and seed 0 of adult
-  MNAR by the one that trains the chosen structure on; the rest of adult and wine by earlier ones,
-  of which seed 0 did not try a posterior that follows the networks with many latents. With
-  **3 members** and 40 samples it was measured apart, on all six data sets, before that and before
-  networks learned faster from many rows (`benchmarks/results/accuracy.csv`).
+  November 2026. Where the column `psmimpute` of the results names a commit, they are by that one,
+  which imputes as this version does: wine MNAR, credit MCAR without seeds 0 and 1, seed 4 of letter
+  MCAR, seeds 2 to 4 of adult MCAR, seeds 3 and 4 of spam MNAR. So are seed 0 of letter MCAR, seed 1
+  of credit MCAR, and the rest of breast and spam, which have no counts; but breast is by a version
+  that did not predict columns with gaps by networks from those without. In the other rows counts
+  have logistic noise, not normal, and codes no scores of their own. With **3 members** and 40
+  samples it was measured apart, on all six data sets, before all that
+  (`benchmarks/results/accuracy.csv`).
 - **psmimpute, selection** is the same of a user who says that columns mask themselves,
   `missingness="selection"`: what the default cannot know, and the MNAR columns are made by.
 - The rows with the paper's names are configurations of the same model, set up as published: every

@@ -82,7 +82,7 @@ class NumbersAsTextWarning(PSMWarning):
 
 
 class SuspectValueWarning(PSMWarning):
-    """A number that stands far from the others looks like a code for a missing value."""
+    """A far number or an odd text looks like a code for a missing value."""
 
 
 class LowESSWarning(PSMWarning):

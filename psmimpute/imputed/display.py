@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from html import escape
+from textwrap import fill
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from psmimpute.imputed.imputed_table import ImputedTable
 
 # More columns than this make a printed object unreadable.
 MAX_COLUMNS = 12
+_WIDTH, _INDENT = 96, 17
 
 
 def facts(imp: ImputedTable) -> dict[str, str]:
@@ -94,7 +96,9 @@ def text(imp: ImputedTable) -> str:
         Several lines.
     """
     lines = ["Multiply-imputed data"]
-    lines += [f"  {key + ':':<15}{value}" for key, value in facts(imp).items()]
+    for key, value in facts(imp).items():
+        head = f"  {key + ':':<{_INDENT - 2}}"
+        lines.append(_wrapped(head + value))
     rows, left_out = missing_rows(imp)
     if rows:
         table = [("column", "kind", "missing", "imputed"), *rows]
@@ -149,6 +153,13 @@ def _members(imp: ImputedTable) -> str:
     distinct = len(np.unique(imp.member_of))
     own = ", one for each imputation" if distinct == imp.m else ", shared between imputations"
     return f"{members}{own}"
+
+
+def _wrapped(line: str) -> str:
+    indent = " " * _INDENT
+    return fill(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _percent(part: float, whole: float) -> str:

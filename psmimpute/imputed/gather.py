@@ -103,7 +103,11 @@ def same_cells(a: pd.Series, b: pd.Series) -> BoolArray:
     ndarray of bool, shape (n_rows,)
         Whether the cells agree.
     """
-    left, right = a.reset_index(drop=True), b.reset_index(drop=True)
+    left, right = (
+        # Two pd.NA among objects are neither equal nor different.
+        c.where(c.notna(), None) if c.dtype == object else c
+        for c in (a.reset_index(drop=True), b.reset_index(drop=True))
+    )
     both_missing = (left.isna() & right.isna()).to_numpy(dtype=bool)
     equal = left.eq(right).fillna(False).to_numpy(dtype=bool)
     return np.asarray(both_missing | equal)

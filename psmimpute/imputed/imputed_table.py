@@ -229,7 +229,7 @@ class ImputedTable:
         """
         if column in self.assigned:
             frames = self._computed([column])
-            gaps = self._gathered(frames)[column].rows
+            gaps = self._gathered(_of_one_dtype(frames))[column].rows
             filled = {k: frame[column][gaps] for k, frame in enumerate(frames, start=1)}
             return pd.DataFrame(filled, index=self._data.index[gaps])
         position = self.position(column)
@@ -291,7 +291,7 @@ class ImputedTable:
                 frame.isetitem(position, cast("Any", self._completed(position, k)))
             self._derived.compute(frame, k)
         elif added := [name for name in self.assigned if name not in frame.columns]:
-            for name, gathered in self._gathered(self._computed(added)).items():
+            for name, gathered in self._gathered(_of_one_dtype(self._computed(added))).items():
                 frame[name] = gathered.column
         if pattern_set:
             if NAME in frame.columns:
@@ -428,6 +428,12 @@ class ImputedTable:
         self._values.pop(position, None)
         if gathered.rows.any():
             self._values[position] = gathered.cells
+
+
+def _of_one_dtype(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Make objects of columns whose dtype differs between frames."""
+    names = [n for n in frames[0].columns if len({frame[n].dtype for frame in frames}) > 1]
+    return [frame.astype(dict.fromkeys(names, object)) for frame in frames] if names else frames
 
 
 def _same_sets(a: PatternSets | None, b: PatternSets | None) -> bool:

@@ -101,7 +101,8 @@ class MultiplyImputed(ImputedTable):
         ----------
         action : int or {"long", "wide", "stacked", "all"}, default 1
             The imputation wanted, from 1 to m; 0 is the incomplete data. Or all of them:
-            ``"long"``, below each other with columns ``.imp`` and ``.id`` in front;
+            ``"long"``, below each other with columns ``.imp`` and ``.id`` in front, the latter
+            the row's label, or its number from 1 where labels repeat or have several levels;
             ``"stacked"``, the same without these columns; ``"wide"``, beside each other with
             column ``x`` of imputation k named ``x.k``; ``"all"``, a list of frames.
         include : bool, default False

@@ -67,7 +67,8 @@ NUMBERS_AS_TEXT, MOST_OTHERS = 11, 0.1
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]|$)")
 # A level rarer than this is hardly learnt. In a small table every level is, and no news.
 RARE_LEVEL, RARE_LEVEL_NEEDS = 5, 50
-# Numbers by which surveys say that there is no value.
+# Texts and numbers by which tables say that there is no value.
+MISSING_TEXTS = frozenset({"", ".", "?", "na", "n/a", "#n/a", "nan", "null"})
 MISSING_CODES = frozenset(
     sign * int(digit * n) for digit in "789" for n in range(1, 7) for sign in (1, -1)
 )
@@ -134,7 +135,7 @@ def describe_column(series: pd.Series, request: ColumnRequest) -> ColumnSchema |
     NumbersAsTextWarning
         If the column is text that says numbers or dates.
     SuspectValueWarning
-        If a number looks like a code for a missing value.
+        If a number or a text looks like a code for a missing value.
     """
     observed = ~is_missing(series)
     n_observed = int(observed.sum())
@@ -277,8 +278,8 @@ def _describe_levels(
     levels = tuple(value for value, _ in seen)
     if len(levels) == 1:
         return _constant(column, levels[0])
-    if not asked and column.kind is ColumnKind.NOMINAL:
-        _warn_of_numbers(column, levels)
+    if not asked:
+        _warn_of_texts(column, seen)
     if len(levels) == 2 and column.kind is not ColumnKind.BINARY:
         reason = f"{column.reason}, two of them observed"
         column = replace(column, kind=ColumnKind.BINARY, reason=reason)
@@ -341,16 +342,19 @@ def _are_numbers(levels: tuple[Any, ...]) -> bool:
     return bool(numbers.notna().all())
 
 
-def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> None:
-    """Warn where most of many labels are texts that say a number; 0123 is a code, and none."""
+def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> bool:
+    """Warn where most of many labels are texts that say a number; 0123 is a code, and none.
+
+    Returns whether it did.
+    """
     if len(levels) < NUMBERS_AS_TEXT or not all(isinstance(value, str) for value in levels):
-        return
+        return False
     if any(value[:1] == "0" and value[1:2].isdigit() for value in levels):
-        return
+        return False
     numbers = pd.to_numeric(pd.Series(levels, dtype=object), errors="coerce")
     others = [value for value, x in zip(levels, numbers, strict=True) if not math.isfinite(x)]
     if len(others) > MOST_OTHERS * len(levels):
-        return
+        return False
     but = f", but for {_first_few(others)}," if others else ""
     warn(
         f"column {column.name!r} is text whose {len(levels)} distinct values are numbers{but} and "
@@ -358,6 +362,22 @@ def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> None:
         f"errors='coerce'), or say kinds={{{column.name!r}: 'nominal'}}",
         NumbersAsTextWarning,
     )
+    return True
+
+
+def _warn_of_texts(column: ColumnSchema, seen: list[tuple[Any, int]]) -> None:
+    """Warn of levels such as '' or 'N/A', which say that there is no value, and of numbers."""
+    if column.kind is ColumnKind.NOMINAL and _warn_of_numbers(column, tuple(v for v, _ in seen)):
+        return
+    for value, n in seen:
+        if isinstance(value, str) and value.strip().lower() in MISSING_TEXTS:
+            warn(
+                f"column {column.name!r}: {value!r}, seen {n} times, is taken for a level like the "
+                "others. If it says that the value is missing, replace it by None: "
+                f"df[{column.name!r}].replace({value!r}, None); if not, say "
+                f"kinds={{{column.name!r}: ...}}",
+                SuspectValueWarning,
+            )
 
 
 def _warn_of_codes(column: ColumnSchema, x: FloatArray) -> None:

@@ -96,6 +96,7 @@ def test_renaming_is_checked(imp, tmp_path):
         imp.to_mice(tmp_path / "out.csv", names={"weight": "height"})
 
 
+@pytest.mark.filterwarnings("ignore::psmimpute.exceptions.SuspectValueWarning")
 def test_empty_texts_are_refused(frame, fill_gaps, tmp_path):
     empty = frame.assign(town=frame["town"].replace("Bonn", ""))
     with pytest.raises(ImputationError, match="'town' holds an empty text"):

@@ -358,6 +358,14 @@ def test_truths_and_counts_of_gaps_are_missing_in_the_incomplete_data(imp, frame
         assert completed[0][name].dtype in (bool, np.int64)
 
 
+def test_dtypes_that_differ_between_imputations_do_no_harm_to_the_data(imp, frame):
+    more = imp.assign(town_=lambda d: d["town"].where(d["height"] > 180).astype("category"))
+    assert more.complete(0)["town_"].dtype == object
+    assert more.imputed_values("town_").shape[1] == imp.m
+    with pytest.raises(ImputationError, match="give it one dtype"):
+        more.materialized()
+
+
 def test_a_formula_is_not_given_where_what_it_names_is_missing(imp, frame):
     recipes = {"town_is": "town == 'Bonn'", "both": "where(town_is, height, 0.0)"}
     derived = finish(imp, derived=read_derived(recipes, frame), applicability=Applicability(()))

@@ -278,6 +278,16 @@ def test_other_far_values_are_not(values):
         infer_schema(pd.DataFrame({"x": values}, dtype=float))
 
 
+@pytest.mark.parametrize("text", ["", "?", " N/A "])
+def test_texts_that_say_nothing_are_announced(text):
+    df = pd.DataFrame({"g": ["a", "b", "c", text, text] * 10, "x": np.arange(50.0)})
+    with pytest.warns(SuspectValueWarning, match=r"'g': .*, seen 20 times, is taken for a level"):
+        assert text in infer_schema(df)["g"].levels
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SuspectValueWarning)
+        infer_schema(df, kinds={"g": "nominal"})
+
+
 def test_a_kind_or_bounds_silence_the_suspicion():
     df = pd.DataFrame({"x": [1.0, 2, 3, 4, 5] * 20 + [-9.0] * 3})
     with warnings.catch_warnings():
