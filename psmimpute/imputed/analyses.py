@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +40,8 @@ class Analyses:
         What fitted them: a function of a frame, or a model such as ``smf.ols`` with `formula`.
     formula : str, optional
         Formula of the model.
+    options : mapping, optional
+        Keywords that `model` was called with beside it.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class Analyses:
         frames: Callable[[int], pd.DataFrame] | None = None,
         model: Callable[..., Fitted] | None = None,
         formula: str | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.fits: list[Fitted] = list(fits)
         if not self.fits:
@@ -89,7 +92,7 @@ class Analyses:
             )
         self.formula = formula
         self._frames = frames
-        self._model = model
+        self._model, self._options = model, dict(options or {})
 
     @property
     def m(self) -> int:
@@ -238,7 +241,10 @@ class Analyses:
         frames, model = self._frames, self._model
         if frames is None or model is None:
             return None
-        fit = as_function(model) if self.formula is None else as_function(self.formula, model)
+        if self.formula is None:
+            fit = as_function(model)
+        else:
+            fit = as_function(self.formula, model, self._options)
 
         def refit() -> Fitted:
             stacked = [frames(i) for i in range(1, self.m + 1)]
@@ -248,4 +254,4 @@ class Analyses:
 
     def __getstate__(self) -> dict[str, Any]:
         # Frames and user functions are often closures; the fits are what is worth keeping.
-        return self.__dict__ | {"_frames": None, "_model": None}
+        return self.__dict__ | {"_frames": None, "_model": None, "_options": {}}

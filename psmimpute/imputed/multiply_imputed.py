@@ -208,6 +208,7 @@ class MultiplyImputed(ImputedTable):
             frames=self.analysis_frame,
             model=model if isinstance(analysis, str) else analysis,
             formula=analysis if isinstance(analysis, str) else None,
+            options=options,
         )
 
     def pool(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -139,6 +139,7 @@ def pi_sensitivity(
     term: str | None = None,
     alpha: float = 0.05,
     n_jobs: int = 1,
+    **options: Any,  # noqa: ANN401 (whatever the model takes)
 ) -> PiSensitivity:
     """Refit at several π′ and pool the analysis at each.
 
@@ -161,6 +162,8 @@ def pi_sensitivity(
         One minus the level of the intervals.
     n_jobs : int, default 1
         Number of threads for each set of analyses.
+    **options
+        Keywords of the model, as in :meth:`~psmimpute.MultiplyImputed.fit`.
 
     Returns
     -------
@@ -210,7 +213,7 @@ def pi_sensitivity(
     for value in sorted(map(float, grid)):
         other: MultiplyImputed = source.at_pi(value)
         other._derived = imp._derived
-        pooled = other.pool(analysis, model=model, n_jobs=n_jobs)
+        pooled = other.pool(analysis, model=model, n_jobs=n_jobs, **options)
         name = chosen_term(pooled, name)
         rows.append({"pi": value, **estimate_of(pooled, name, alpha)})
     return PiSensitivity(pd.DataFrame(rows), str(name), alpha)

@@ -189,6 +189,7 @@ def tipping_point(
     alpha: float = 0.05,
     seed: int = 0,
     n_jobs: int = 1,
+    **options: Any,  # noqa: ANN401 (whatever the model takes)
 ) -> TippingPoint:
     """Find the shift of a column's imputed values at which a conclusion changes.
 
@@ -216,6 +217,8 @@ def tipping_point(
         For shifts of levels; the same for all `deltas`.
     n_jobs : int, default 1
         Number of threads for each set of analyses.
+    **options
+        Keywords of the model, as in :meth:`~psmimpute.MultiplyImputed.fit`.
 
     Returns
     -------
@@ -258,13 +261,13 @@ def tipping_point(
         raise ImputationError("deltas is empty: give shifts to try, such as [0, 0.5, 1]")
     if not 0 < alpha < 1:
         raise ImputationError(f"alpha={alpha!r}: give a number between 0 and 1, such as 0.05")
-    plain = imp.pool(analysis, model=model, n_jobs=n_jobs)
+    plain = imp.pool(analysis, model=model, n_jobs=n_jobs, **options)
     name = chosen_term(plain, term)
     rows: list[dict[str, Any]] = []
     steps: list[Any] = sorted(deltas)
     for delta in steps:
         shifted = imp.delta({column: delta}, pattern_set=pattern_set, scale=scale, seed=seed)
-        pooled = shifted.pool(analysis, model=model, n_jobs=n_jobs)
+        pooled = shifted.pool(analysis, model=model, n_jobs=n_jobs, **options)
         rows.append({"delta": delta, **estimate_of(pooled, name, alpha)})
     return TippingPoint(
         frame=pd.DataFrame(rows),

@@ -272,6 +272,12 @@ def test_keywords_go_to_the_model(imp):
     called = tall.pool(lambda d: smf.glm("tall ~ done", d, family=family).fit())
     assert_allclose(written.params, called.params)
     assert_allclose(written.bse, called.bse)
+    null = tall.fit("tall ~ 1", model=smf.glm, family=family)
+    d4 = tall.fit("tall ~ done", model=smf.glm, family=family).compare(null, method="D4")
+    by_function = tall.fit(lambda d: smf.glm("tall ~ done", d, family=family).fit()).compare(
+        tall.fit(lambda d: smf.glm("tall ~ 1", d, family=family).fit()), method="D4"
+    )
+    assert_allclose(d4.p_value, by_function.p_value)
     gee = imp.pool("weight ~ height", model=smf.gee, groups="town")
     called = imp.pool(lambda d: smf.gee("weight ~ height", "town", d).fit())
     assert_allclose(gee.bse, called.bse)

@@ -106,3 +106,13 @@ def test_labels_of_the_sensitivity_plots_fit(imp):
         assert box.y0 <= label.y0 < label.y1 <= box.y1
         assert box.x0 <= label.x0
         plt.close(ax.figure)
+
+
+def test_keywords_of_the_model_go_along(imp):
+    found = tipping_point(
+        imp, "weight ~ height", "height", [0.0, 5.0], model=smf.wls, weights=2.0, term="height"
+    )
+    plain = tipping_point(imp, "weight ~ height", "height", [0.0, 5.0], model=smf.ols, term="height")
+    assert_allclose(found.frame["estimate"], plain.frame["estimate"])
+    with pytest.raises(ImputationError, match="keywords are a model's"):
+        tipping_point(imp, lambda d: smf.ols("weight ~ height", d).fit(), "height", [0.0], cov=1)
