@@ -388,7 +388,8 @@ class MultiplyImputed(ImputedTable):
             ``"link"`` shifts the logarithm of positive, count and semicontinuous columns.
         seed : int, default 0
             For levels, which change by chance, and whole numbers, rounded up or down by chance:
-            their mean moves by the shift.
+            their mean moves by the shift, unless the column's bounds or support hold it back,
+            of which a BoundedShiftWarning tells.
 
         Returns
         -------

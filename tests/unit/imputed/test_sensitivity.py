@@ -112,7 +112,9 @@ def test_keywords_of_the_model_go_along(imp):
     found = tipping_point(
         imp, "weight ~ height", "height", [0.0, 5.0], model=smf.wls, weights=2.0, term="height"
     )
-    plain = tipping_point(imp, "weight ~ height", "height", [0.0, 5.0], model=smf.ols, term="height")
+    plain = tipping_point(
+        imp, "weight ~ height", "height", [0.0, 5.0], model=smf.ols, term="height"
+    )
     assert_allclose(found.frame["estimate"], plain.frame["estimate"])
     with pytest.raises(ImputationError, match="keywords are a model's"):
         tipping_point(imp, lambda d: smf.ols("weight ~ height", d).fit(), "height", [0.0], cov=1)
