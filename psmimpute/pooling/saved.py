@@ -167,8 +167,8 @@ def _model(state: dict[str, Any], k: int) -> PooledModel:
     texts += [] if model.formula is None else [model.formula]
     if {*map(type, texts)} != {str} or len(model.exog_names) != k:
         raise ValueError("the model's names are not text, one for each term")
-    if model.df_model is not None:
-        float(model.df_model)
+    if model.df_model is not None and type(model.df_model) not in (int, float):
+        raise ValueError(f"df_model is {model.df_model!r}")
     columns = {str(name): tuple(at) for name, at in model.term_columns.items()}
     if any(type(j) is not int or not 0 <= j < k for at in columns.values() for j in at):
         raise ValueError("a term has a coefficient that is not there")

@@ -107,6 +107,8 @@ def _with(file, **changes):
         {"member_of": [0, "1", 2, 3]},
         {"model": {"name": "OLS"}},
         {"model": {"name": 1, "endog_names": "y", "exog_names": ["a", "b", "c", "d"]}},
+        {"model": {"name": "m", "endog_names": "y", "exog_names": [*"abcd"], "df_model": "3"}},
+        {"model": {"name": "m", "endog_names": "y", "exog_names": [*"abcd"], "more": 3}},
         {"scale": None},
     ],
 )
