@@ -154,7 +154,7 @@ def _ratio(ours: pd.Series, theirs: pd.Series) -> str:
     ratio, n = _mean_ratio(ours, theirs), int((ours.notna() & theirs.notna()).sum())
     if n == 0:
         return _NOT_RUN
-    text = f"{ratio:.2f}".removeprefix("0")
+    text = "∞" if ratio == np.inf else f"{ratio:.2f}".removeprefix("0")
     return (f"**{text}**" if round(ratio, 2) > 1 else text) + (f" *n={n}*" if n > 1 else "")
 
 
@@ -199,7 +199,10 @@ def glance(found: pd.DataFrame, paper: pd.DataFrame) -> str:
 
 def _mean_ratio(ours: pd.Series, theirs: pd.Series) -> float:
     both = ours.notna() & theirs.notna()
-    return float(ours[both].mean() / theirs[both].mean())
+    own, other = float(ours[both].mean()), float(theirs[both].mean())
+    if other == 0:  # every cell of a column can be right
+        return np.inf if own > 0 else 1.0
+    return own / other
 
 
 def _shown_mean(values: pd.Series) -> str:

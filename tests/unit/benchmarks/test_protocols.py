@@ -126,11 +126,12 @@ def test_the_page_sets_both_numbers_side_by_side():
 def test_ratios_are_of_the_seeds_that_both_have():
     cell = {"data": "wine", "mechanism": "mnar", "rate": 0.2}
     rows = [("ours", 0, 0.2), ("ours", 1, 0.4), ("mice", 0, 0.1), ("mice", 2, 9.0)]
-    rows += [("mean", 0, 0.4), ("mean", 1, 0.8), ("gain", 2, 1.0)]
+    rows += [("mean", 0, 0.4), ("mean", 1, 0.8), ("gain", 2, 1.0), ("vae", 1, 0.0)]
     found = pd.DataFrame([cell | {"method": m, "seed": s, "rmse": e} for m, s, e in rows])
     assert tables.ratios(found).splitlines() == [
         "|  | wine MNAR 20% |",
         "| --- | --- |",
+        "| VAE | **∞** |",
         "| MICE | **2.00** |",
         "| mean | .50 *n=2* |",
     ]
