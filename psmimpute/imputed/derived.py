@@ -95,7 +95,7 @@ class DerivedColumns:
         data : DataFrame
             The incomplete data.
         completed : DataFrame
-            The columns in a completed frame, for those whose recipe cannot take gaps.
+            The columns of a completed frame, for those whose recipe cannot take gaps.
 
         Returns
         -------

@@ -228,8 +228,8 @@ class ImputedTable:
         (9, 3)
         """
         if column in self.assigned:
-            frames = self._computed([column])
-            gaps = self._gathered(_of_one_dtype(frames))[column].rows
+            frames = self._computed()
+            gaps = self._gathered(_of_one_dtype(frames), [column])[column].rows
             filled = {k: frame[column][gaps] for k, frame in enumerate(frames, start=1)}
             return pd.DataFrame(filled, index=self._data.index[gaps])
         position = self.position(column)
@@ -291,7 +291,8 @@ class ImputedTable:
                 frame.isetitem(position, cast("Any", self._completed(position, k)))
             self._derived.compute(frame, k)
         elif added := [name for name in self.assigned if name not in frame.columns]:
-            for name, gathered in self._gathered(_of_one_dtype(self._computed(added))).items():
+            computed = _of_one_dtype(self._computed())
+            for name, gathered in self._gathered(computed, added).items():
                 frame[name] = gathered.column
         if pattern_set:
             if NAME in frame.columns:
@@ -403,20 +404,22 @@ class ImputedTable:
         result = copy.copy(self)
         result._derived = DerivedColumns()
         result._data, result._values = self._data.copy(), dict(self._values)
-        for gathered in self._gathered(self._computed(names)).values():
+        for gathered in self._gathered(self._computed(), names).values():
             result._store_column(gathered)
         return result
 
-    def _computed(self, names: list[Hashable]) -> list[pd.DataFrame]:
-        """Return assigned columns of the m completed frames."""
-        return [frame[names] for frame in self]
+    def _computed(self) -> list[pd.DataFrame]:
+        """Return the assigned columns of the m completed frames."""
+        return [frame[self.assigned] for frame in self]
 
-    def _gathered(self, computed: list[pd.DataFrame]) -> dict[Hashable, GatheredColumn]:
+    def _gathered(
+        self, computed: list[pd.DataFrame], names: list[Hashable]
+    ) -> dict[Hashable, GatheredColumn]:
         """Tell the cells that the data give of assigned columns from those that imputations do."""
-        missing = self._derived.missing_in(self._data, self._frame(1))
+        missing = self._derived.missing_in(self._data, computed[0])
         return {
             name: gather_column([c[name] for c in computed], name=name, missing=missing[name])
-            for name in computed[0].columns
+            for name in names
         }
 
     def _store_column(self, gathered: GatheredColumn) -> None:

@@ -464,16 +464,16 @@ class PooledEstimates:
         return pd.DataFrame([row])
 
 
-class _PooledElsewhereError(PoolingError, AttributeError):
-    """An attribute error too, as the one below."""
+class _NotPooledHereError(PoolingError, AttributeError):
+    """An attribute error too, so that tables of statsmodels leave the cell empty."""
 
+
+class _PooledElsewhereError(_NotPooledHereError):
     def __init__(self, name: str, where: str) -> None:
         super().__init__(f"{name} is no mean of what the analyses have: it is pooled by {where}")
 
 
-class _NoPooledCriterionError(PoolingError, AttributeError):
-    """An attribute error too, so that tables of statsmodels leave the cell empty."""
-
+class _NoPooledCriterionError(_NotPooledHereError):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"{name} is not defined for pooled results: the analyses have {name} of their own, and "
