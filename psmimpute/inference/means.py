@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +15,9 @@ from torch.nn import functional as F
 
 from psmimpute.inference.device import room
 from psmimpute.inference.importance import n_sets_at_once, net_dim, propose
-from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood
-from psmimpute.likelihoods.count import CountLikelihood
-from psmimpute.likelihoods.gaussian import GaussianLikelihood
+from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood, NumberLikelihood
 from psmimpute.model.by_set import set_weights
+from psmimpute.model.cells import Cells
 from psmimpute.model.missingness import SelfMasking
 from psmimpute.model.particles import Particles
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -76,24 +77,44 @@ class _RawMean:
             for t in (table, exact)
         )
 
-    def __call__(self, eta: Tensor) -> Tensor:
-        """Mean over the noise at linear predictors `eta`."""
-        return self._look_up(self.smooth, eta)
+    def __call__(self, eta: Tensor, features: Tensor) -> Tensor:
+        """Mean over the noise at linear predictors of cells.
 
-    def plain(self, x: Tensor) -> Tensor:
+        Parameters
+        ----------
+        eta : Tensor, shape (members, samples, sets, n)
+        features : Tensor of int, shape (1, n)
+            Feature of each cell.
+        """
+        return self._look_up(self.smooth, eta, features)
+
+    def plain(self, x: Tensor, features: Tensor) -> Tensor:
         """Raw values, standardised, of latent values `x`."""
-        return self._look_up(self.exact, x)
+        return self._look_up(self.exact, x, features)
 
     @staticmethod
-    def _look_up(table: Tensor, eta: Tensor) -> Tensor:
+    def _look_up(table: Tensor, eta: Tensor, features: Tensor) -> Tensor:
         step = _GRID[1] - _GRID[0]
         place = ((eta - _GRID[0]) / step).clamp(0, _GRID.size - 1.001)
         low = place.floor()
-        index = low.long()[..., None]
-        wide = table[:, None, None, None].expand(*eta.shape, _GRID.size)
-        left, right = wide.gather(-1, index)[..., 0], wide.gather(-1, index + 1)[..., 0]
-        share = place - low
-        return torch.lerp(left, right, share)
+        index = (low.long() + _GRID.size * features).flatten(1)
+        flat = table.flatten(1)
+        left, right = flat.gather(1, index), flat.gather(1, index + 1)
+        return torch.lerp(left.view_as(eta), right.view_as(eta), place - low)
+
+
+class _Means(NamedTuple):
+    """What is expected of the missing cells of a block of features, row by row.
+
+    Attributes
+    ----------
+    features : ndarray of int, shape (n,)
+        Feature of each cell within the block.
+    values : ndarray, shape (n, numbers)
+    """
+
+    features: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
 
 
 class MeanEstimator:
@@ -135,7 +156,7 @@ class MeanEstimator:
         layout = model.spec.layout
         self.raw: dict[int, _RawMean] = {}
         for i, (block, likelihood) in enumerate(zip(layout.blocks, model.likelihoods, strict=True)):
-            if isinstance(likelihood, GaussianLikelihood | CountLikelihood):
+            if isinstance(likelihood, NumberLikelihood):
                 chosen = [inverses[at] for at in layout.order[block.features]]
                 self.raw[i] = _RawMean(
                     likelihood.scale,
@@ -160,8 +181,7 @@ class MeanEstimator:
         block = min(self.n_samples, max(1, most // per_sample), more * _MOST_SAMPLES)
         size = max(1, most // (per_sample * block))
         parts = [self._rows(rows[a : a + size], block) for a in range(0, len(rows), size)]
-        found = np.concatenate(parts) if parts else np.empty((0, self._width()))
-        return self._sort(found, missing[rows])
+        return self._sort(parts)
 
     def _width(self) -> int:
         widths = (
@@ -172,8 +192,8 @@ class MeanEstimator:
         )
         return sum(widths)
 
-    def _rows(self, chunk: npt.NDArray[np.intp], block: int) -> npt.NDArray[np.float64]:
-        """Weighted mean of the cell expectations, shape (rows, width), mean over members."""
+    def _rows(self, chunk: npt.NDArray[np.intp], block: int) -> list[_Means]:
+        """Weighted means of the missing cells of some rows, by block of features."""
         model, device = self.model, self.store.packed.device
         dim = net_dim(model)
         keys = self.row_keys[chunk]
@@ -183,82 +203,100 @@ class MeanEstimator:
         ]
         shift = torch.from_numpy(np.stack(uniforms)).to(device)
         rows = model.inform(self.store.take(torch.from_numpy(chunk).to(device)))
+        cells = [Cells.among(missing) for missing in self._missing(rows)]
         posterior = model.proposal(rows)
-        top = total = sums = None
+        top = total = rows.values.new_full((model.n_members, 1, 1, len(chunk)), -torch.inf)
+        sums: list[Tensor] = []
         for skip in range(0, self.n_samples, block):
             n = min(block, self.n_samples - skip)
             found = propose(model, rows, shift, n_samples=n, skip=skip, posterior=posterior)
-            new_top = found.log_w.amax((1, 2))
-            if top is not None and total is not None and sums is not None:
-                new_top = torch.maximum(top, new_top)
+            new_top = torch.maximum(top, found.log_w.amax((1, 2), keepdim=True))
+            weight = (found.log_w - new_top).exp()
+            values = self._expect(rows, cells, found)
+            parts = [
+                torch.einsum("eskn,esknv->env", own.pick_rows(weight), of_own)
+                for own, of_own in zip(cells, values, strict=True)
+            ]
+            part = weight.sum((1, 2), keepdim=True)
+            if sums:
                 fade = (top - new_top).exp()
-                total, sums = total * fade, sums * fade[..., None]
-            weight = (found.log_w - new_top[:, None, None]).exp()
-            values = self._expect(rows, found)
-            part = torch.einsum("eskb,eskbv->ebv", weight, values)
-            total = weight.sum((1, 2)) if total is None else total + weight.sum((1, 2))
-            sums = part if sums is None else sums + part
-            top = new_top
-        assert sums is not None
-        assert total is not None
-        return np.asarray((sums / total[..., None]).mean(0).cpu().double().numpy())
+                part = part + total * fade
+                fades = (own.pick_rows(fade)[:, 0, 0, :, None] for own in cells)
+                parts = [p + s * f for p, s, f in zip(parts, sums, fades, strict=True)]
+            sums, total, top = parts, part, new_top
+        return [
+            _Means(
+                own.features[0].cpu().numpy(),
+                (s / own.pick_rows(total)[:, 0, 0, :, None]).mean(0).cpu().double().numpy(),
+            )
+            for own, s in zip(cells, sums, strict=True)
+        ]
 
-    def _expect(self, rows: Rows, found: Particles) -> Tensor:
-        """Expect every feature given its linear predictors, features side by side."""
-        parts = []
-        model, eta = self.model, found.eta_mis
+    def _missing(self, rows: Rows) -> Iterator[Tensor]:
+        """Which features of each block are missing, shape (1, rows, features)."""
+        layout = self.model.spec.layout
+        for block in layout.blocks:
+            columns = list(layout.columns[block.features])
+            yield rows.cells[..., columns] == 0
+
+    def _expect(self, rows: Rows, cells: list[Cells], found: Particles) -> list[Tensor]:
+        """Expect the missing cells given their linear predictors.
+
+        Returns
+        -------
+        list of Tensor, shape (members, samples, sets, n, numbers)
+            By block: the mean, or the probabilities of the levels.
+        """
+        model = self.model
         tilt = model.missingness if isinstance(model.missingness, SelfMasking) else None
         shares = None
         if tilt is not None and found.sets is not None:
             shares = set_weights(found.sets, model.spec.n_sets)
         # Of columns that a row lacks, the weights know what was drawn: so must their means.
         lacks = None if found.lacking is None else model.lacking(rows)[:, None, None]
+        expected = []
         for i, (block, likelihood) in enumerate(
             zip(model.spec.layout.blocks, model.likelihoods, strict=True)
         ):
-            own = eta[..., block.outputs]
-            if i in self.raw:
-                mean = self.raw[i]
+            eta, own = found.eta_mis[..., block.outputs], cells[i]
+            raw = None
+            if isinstance(likelihood, NumberLikelihood):
+                raw = partial(self.raw[i].plain, features=own.features)
                 low, high = self.limits[:, block.features]
-                own = own.clamp(low, high)
-                found_mean = (
-                    tilt.tilted_mean(i, rows, own, mean.plain, shares) if tilt else mean(own)
-                )
-                if found.lacking is not None and lacks is not None:
-                    drawn = likelihood.draw(own, found.lacking[..., block.features])
-                    found_mean = torch.where(
-                        lacks[..., block.features], mean.plain(drawn), found_mean
-                    )
-                parts.append(found_mean)
-                continue
-            assert isinstance(likelihood, DiscreteLikelihood)
-            if tilt:
-                log_p = tilt.tilted_levels(i, rows, own, shares)
+                eta = eta.clamp(low, high)
+                if tilt:
+                    values = tilt.tilted_mean(i, rows, own, eta, raw, shares)
+                else:
+                    values = self.raw[i](own.pick(eta), own.features)
+                values = values[..., None]
             else:
-                log_p = likelihood.level_log_probs(own)
-            levels = log_p.exp()
+                assert isinstance(likelihood, DiscreteLikelihood)
+                if tilt:
+                    log_p = tilt.tilted_levels(i, rows, eta, shares)
+                else:
+                    log_p = likelihood.level_log_probs(eta)
+                values = log_p.flatten(-3, -2).index_select(-2, own.index[0]).exp()
             if found.lacking is not None and lacks is not None:
-                drawn = likelihood.draw(own, found.lacking[..., block.features])
-                one_hot = F.one_hot(drawn.long(), levels.shape[-1]).to(levels.dtype)
-                levels = torch.where(lacks[..., block.features, None], one_hot, levels)
-            parts.append(levels.flatten(-2))
-        return torch.cat(parts, -1) if parts else eta
+                drawn = own.pick(likelihood.draw(eta, found.lacking[..., block.features]))
+                known = _as_numbers(drawn, raw, values.shape[-1])
+                values = torch.where(own.pick(lacks[..., block.features])[..., None], known, values)
+            expected.append(values)
+        return expected
 
-    def _sort(self, found: npt.NDArray[np.float64], missing: npt.NDArray[np.bool_]) -> Expectations:
-        """Undo the standardisation and take each feature's missing cells."""
+    def _sort(self, parts: list[list[_Means]]) -> Expectations:
+        """Undo the standardisation and take each feature's missing cells, in order of the rows."""
         layout = self.model.spec.layout
         numbers: dict[int, npt.NDArray[np.float64]] = {}
         probabilities: dict[int, npt.NDArray[np.float64]] = {}
-        at = 0
         for i, (block, likelihood) in enumerate(
             zip(layout.blocks, self.model.likelihoods, strict=True)
         ):
-            levels = _n_numbers(likelihood)
+            none = np.empty((0, _n_numbers(likelihood)))
+            features = np.concatenate([np.empty(0, int), *(part[i].features for part in parts)])
+            values = np.concatenate([none, *(part[i].values for part in parts)])
             for j in range(block.n_features):
                 feature = layout.order[block.features.start + j]
-                column = layout.columns[block.features.start + j]
-                own = found[missing[:, column], at : at + levels]
-                at += levels
+                own = values[features == j]
                 if i in self.raw:
                     raw = self.raw[i]
                     numbers[feature] = own[:, 0] * raw.spread[j] + raw.centre[j]
@@ -270,3 +308,10 @@ class MeanEstimator:
 def _n_numbers(likelihood: Likelihood) -> int:
     """Numbers that say what is expected of a feature: one mean, or one share a level."""
     return likelihood.max_levels if isinstance(likelihood, DiscreteLikelihood) else 1
+
+
+def _as_numbers(drawn: Tensor, raw: Callable[[Tensor], Tensor] | None, n_levels: int) -> Tensor:
+    """Say of drawn values what is expected of them, shape (..., numbers)."""
+    if raw is not None:
+        return raw(drawn)[..., None]
+    return F.one_hot(drawn.long(), n_levels).to(drawn.dtype)

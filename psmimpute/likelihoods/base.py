@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from psmimpute.table.kinds import Family
@@ -97,6 +98,21 @@ class Likelihood(nn.Module, ABC):
     def penalty(self) -> Tensor | float:
         """Negative log prior of the block's own parameters, shape (n_members,) or 0."""
         return 0.0
+
+
+class NumberLikelihood(Likelihood):
+    """Likelihood of features whose encoded value has normal noise, one scale for each column."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> Tensor:
+        """Standard deviation of the noise, shape (n_members, n_features)."""
+
+    def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
+        """Draws by inversion of the normal distribution function; decoding rounds counts."""
+        scale = self.scale.reshape(self.n_members, *(1,) * (eta.dim() - 2), self.n_features)
+        noise: Tensor = torch.special.ndtri(uniform)
+        return eta + scale * noise
 
 
 class DiscreteLikelihood(Likelihood):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from psmimpute.exceptions import SupportError
-from psmimpute.likelihoods.base import Expansion, Likelihood, Observation
+from psmimpute.likelihoods.base import Expansion, NumberLikelihood, Observation
 from psmimpute.likelihoods.interval import expand_normal_interval, log_normal_mass
 from psmimpute.table.kinds import Family
 
@@ -22,7 +22,7 @@ _LOWEST = -1e3
 _NOISE_OF_ZERO = 2.0**0.5
 
 
-class CountLikelihood(Likelihood):
+class CountLikelihood(NumberLikelihood):
     r"""A latent normal value, transformed and rounded to a count.
 
     .. math:: P(k \mid \eta) = \Phi\{(g(k + 1/2) - \eta) / s\} - \Phi\{(g(k - 1/2) - \eta) / s\}
@@ -72,12 +72,6 @@ class CountLikelihood(Likelihood):
         is_zero = x.lower <= _LOWEST
         information = torch.where(is_zero, softer.information / _NOISE_OF_ZERO**2, unit.information)
         return Expansion(unit.score / scale, information / scale**2)
-
-    def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
-        """Latent values by inversion; decoding rounds them to counts."""
-        scale = self.scale.reshape(self.n_members, *(1,) * (eta.dim() - 2), self.n_features)
-        noise: Tensor = torch.special.ndtri(uniform)
-        return eta + scale * noise
 
     def check_support(self, x: Observation) -> None:
         """Refuse counts whose interval is empty or not a number."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from psmimpute.exceptions import SupportError
-from psmimpute.likelihoods.base import Expansion, Likelihood, Observation
+from psmimpute.likelihoods.base import Expansion, NumberLikelihood, Observation
 from psmimpute.table.kinds import Family
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -20,7 +20,7 @@ PRIOR_ROWS, PRIOR_VARIANCE = 2.0, 0.25
 LOG_SCALE_RANGE = (-5.0, 2.0)
 
 
-class GaussianLikelihood(Likelihood):
+class GaussianLikelihood(NumberLikelihood):
     r"""Normal distribution with one scale for each column.
 
     .. math:: x \mid \eta \sim \mathrm{N}(\eta, \psi), \qquad \psi = e^{2 s}
@@ -53,12 +53,6 @@ class GaussianLikelihood(Likelihood):
         """Score ``(x - eta) / psi`` and information ``1 / psi``."""
         precision = self.scale[:, None] ** -2
         return Expansion((x.value - eta) * precision, precision.expand_as(eta))
-
-    def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
-        """Draws by inversion of the normal distribution function."""
-        scale = self.scale.reshape(self.n_members, *(1,) * (eta.dim() - 2), self.n_features)
-        noise: Tensor = torch.special.ndtri(uniform)
-        return eta + scale * noise
 
     def check_support(self, x: Observation) -> None:
         """Refuse values that are not finite."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from psmimpute.likelihoods.base import DiscreteLikelihood, Likelihood, LikelihoodBlocks
+from psmimpute.likelihoods.base import (
+    DiscreteLikelihood,
+    Likelihood,
+    LikelihoodBlocks,
+    NumberLikelihood,
+)
 from psmimpute.likelihoods.categorical import CategoricalLikelihood
 from psmimpute.model.by_set import by_set
-from psmimpute.model.layout import FeatureLayout
+from psmimpute.model.cells import Cells
+from psmimpute.model.layout import Block, FeatureLayout
 from psmimpute.model.rows import Rows
 
 # Prior precisions of intercepts, of effects of the columns without gaps, and of z: the last
@@ -22,6 +29,8 @@ from psmimpute.model.rows import Rows
 INTERCEPT_PRECISION, COVARIATE_PRECISION, _LATENT_PRECISION = 0.05, 0.5, 10.0
 _SLOPE_PRECISION = 0.1
 _N_NODES = 8
+# Of a probability: less has no logarithm in single precision.
+_SMALLEST = torch.finfo(torch.float32).tiny
 _N_STRATA = 64
 
 
@@ -266,39 +275,67 @@ class SelfMasking(MissingnessModel):
         ):
             if not carry:
                 continue
-            seen = rows.observed[:, None, None, :, block.features]
-            carries = self.get_buffer("carries")[block.features]
-            intercept = self._base(rows, block.features, set_shares)
+            sign = signs[..., block.features]
             own = eta[..., block.outputs]
-            sign = signs[:, None, None, :, block.features]
-            if not isinstance(likelihood, DiscreteLikelihood):
-                slope = by_set(self.effects()[..., block.outputs], set_shares)
-                known = F.logsigmoid(
-                    intercept + slope * rows.values[:, None, None, :, block.features]
-                )
-                unknown = self._integrated(likelihood, own, (intercept, slope), sign)
+            if isinstance(likelihood, NumberLikelihood):
+                found = self._of_numbers(block, likelihood, rows, sign, own, set_shares)
             else:
-                effects = self._level_effects(block.outputs, likelihood, set_shares)
-                logits = intercept[..., None] + effects
-                code = rows.values[:, None, None, :, block.features].long()[..., None]
-                code = code.expand(*logits.shape[:3], *code.shape[3:])
-                at_code = logits.expand(*code.shape[:-1], logits.shape[-1])
-                known = F.logsigmoid(at_code.gather(-1, code).squeeze(-1))
-                log_p = likelihood.level_log_probs(own)
-                unknown = torch.logsumexp(log_p + F.logsigmoid(sign[..., None] * logits), -1)
-            total = total + ((seen * known + (1 - seen) * unknown) * carries).sum(-1)
+                found = self._of_levels(block, likelihood, rows, sign, own, set_shares)
+            total = total + found
         return total
 
-    def _integrated(
-        self, likelihood: Likelihood, eta: Tensor, coefficients: tuple[Tensor, Tensor], sign: Tensor
+    def _of_numbers(
+        self,
+        block: Block,
+        likelihood: NumberLikelihood,
+        rows: Rows,
+        sign: Tensor,
+        eta: Tensor,
+        set_shares: Tensor | None,
     ) -> Tensor:
-        """Log of the integral of P(missing | x) p(x | eta) over x; of P(observed) at sign 1."""
-        intercept, slope = coefficients
-        first = (-1, *(1,) * eta.dim())
-        nodes = self.get_buffer("nodes").reshape(first)
-        log_weights = self.get_buffer("log_weights").reshape(first)
-        log_p = F.logsigmoid(sign * (intercept + slope * likelihood.draw(eta, nodes)))
-        return torch.logsumexp(log_p + log_weights, 0)
+        """Log probability of the gaps of one block, shape (members, samples, sets, rows)."""
+        seen = rows.observed[..., block.features]
+        carries = self.get_buffer("carries")[block.features]
+        intercept = self._base(rows, block.features, set_shares)
+        slope = by_set(self.effects()[..., block.outputs], set_shares)
+        values = rows.values[:, None, None, :, block.features]
+        known = F.logsigmoid(intercept + slope * values) * (seen * carries)[:, None, None]
+        cells = Cells.without_waiting((1 - seen) * carries)
+        logits = _Logits.of(cells, likelihood, eta, intercept, slope)
+        signs = cells.pick(sign[:, None, None])
+        share = torch.zeros_like(logits.middle)
+        for noise, weight in self._nodes():
+            share = share + weight * torch.sigmoid(signs * logits.at(noise))
+        return known.sum(-1) + cells.sum_rows(share.clamp_min(_SMALLEST).log())
+
+    def _of_levels(
+        self,
+        block: Block,
+        likelihood: Likelihood,
+        rows: Rows,
+        sign: Tensor,
+        eta: Tensor,
+        set_shares: Tensor | None,
+    ) -> Tensor:
+        """Log probability of the gaps of one block, shape (members, samples, sets, rows)."""
+        assert isinstance(likelihood, DiscreteLikelihood)
+        seen = rows.observed[:, None, None, :, block.features]
+        carries = self.get_buffer("carries")[block.features]
+        effects = self._level_effects(block.outputs, likelihood, set_shares)
+        logits = self._base(rows, block.features, set_shares)[..., None] + effects
+        code = rows.values[:, None, None, :, block.features].long()[..., None]
+        code = code.expand(*logits.shape[:3], *code.shape[3:])
+        at_code = logits.expand(*code.shape[:-1], logits.shape[-1])
+        known = F.logsigmoid(at_code.gather(-1, code).squeeze(-1))
+        log_p = likelihood.level_log_probs(eta)
+        signs = sign[:, None, None, ..., None]
+        unknown = torch.logsumexp(log_p + F.logsigmoid(signs * logits), -1)
+        return ((seen * known + (1 - seen) * unknown) * carries).sum(-1)
+
+    def _nodes(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Noise at the nodes of the quadrature, and their weights."""
+        noise: Tensor = torch.special.ndtri(self.get_buffer("nodes"))
+        return zip(noise, self.get_buffer("log_weights").exp(), strict=True)
 
     def _level_effects(
         self, outputs: slice, likelihood: DiscreteLikelihood, set_shares: Tensor | None = None
@@ -392,6 +429,7 @@ class SelfMasking(MissingnessModel):
         self,
         index: int,
         rows: Rows,
+        cells: Cells,
         eta: Tensor,
         raw: Callable[[Tensor], Tensor],
         set_shares: Tensor | None = None,
@@ -401,28 +439,32 @@ class SelfMasking(MissingnessModel):
         Parameters
         ----------
         index : int
-            Which block; a continuous one.
+            Which block; one of numbers.
         rows : Rows
+        cells : Cells
+            Of the block.
         eta : Tensor, shape (members, samples, sets, rows, outputs of the block)
         raw : callable
-            From latent values, of the shape of `eta`, to what is averaged.
+            From latent values of the cells, shape (members, samples, sets, n), to what is averaged.
         set_shares : Tensor, shape (members, samples, rows, sets), optional
             The set of each latent, where their axis of sets is 1.
 
         Returns
         -------
-        Tensor, shape (members, samples, sets, rows, features)
+        Tensor, shape (members, samples, sets, n)
         """
         block, likelihood = self.layout.blocks[index], self._likelihoods[0].at(index)
+        assert isinstance(likelihood, NumberLikelihood)
         intercept = self._base(rows, block.features, set_shares)
-        carries = self.get_buffer("carries")[block.features] > 0
         slope = by_set(self.effects()[..., block.outputs], set_shares)
-        total, mean = torch.zeros_like(eta), torch.zeros_like(eta)
-        weights = self.get_buffer("log_weights").exp()
-        for node, weight in zip(self.get_buffer("nodes"), weights, strict=True):
-            x = likelihood.draw(eta, node)
-            share = weight * torch.where(carries, torch.sigmoid(-intercept - slope * x), 1.0)
-            total, mean = total + share, mean + share * raw(x)
+        logits = _Logits.of(cells, likelihood, eta, intercept, slope)
+        own, scale = cells.pick(eta), cells.pick(likelihood.scale[:, None, None, None])
+        carries = self.get_buffer("carries")[block.features][cells.features][:, None, None] > 0
+        total, mean = torch.zeros_like(own), torch.zeros_like(own)
+        for noise, weight in self._nodes():
+            share = torch.sigmoid(-logits.at(noise)).clamp_min(_SMALLEST)
+            share = weight * torch.where(carries, share, 1.0)
+            total, mean = total + share, mean + share * raw(own + scale * noise)
         return mean / total
 
     def _tilted_uniform(
@@ -453,6 +495,37 @@ class SelfMasking(MissingnessModel):
             + _SLOPE_PRECISION * (self.effect**2).sum((1, 2))
             + COVARIATE_PRECISION * (self.covariates**2).sum((1, 2))
         )
+
+
+class _Logits(NamedTuple):
+    """Log odds that cells are observed, as a function of the noise of their values.
+
+    Attributes
+    ----------
+    middle, spread : Tensor, shape (members, samples or 1, sets or 1, n)
+        Where there is no noise, and what a unit of it adds.
+    """
+
+    middle: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        cells: Cells,
+        likelihood: NumberLikelihood,
+        eta: Tensor,
+        intercept: Tensor,
+        slope: Tensor,
+    ) -> _Logits:
+        """Return those of some cells of a block."""
+        own = cells.pick(slope)
+        scale = cells.pick(likelihood.scale[:, None, None, None])
+        return cls(cells.pick(intercept) + own * cells.pick(eta), own * scale)
+
+    def at(self, noise: Tensor) -> Tensor:
+        """Log odds at standard normal noise, shape (members, samples, sets, n)."""
+        return self.middle + self.spread * noise
 
 
 def _carriers(layout: FeatureLayout, gappy: tuple[int, ...]) -> list[bool]:

@@ -66,6 +66,7 @@ def test_a_training_step_waits_for_nobody(missingness, n_sets, model, every_fami
         monkeypatch.setattr(module, "Recorded", Watched)
     # LAPACK is asked whether it succeeded; accelerators factor such matrices without it.
     monkeypatch.setattr("psmimpute.model.small_cholesky._LARGE", 49)
+    monkeypatch.setattr("psmimpute.model.cells._AT_ONCE", ())
     fit = FitConfig(max_steps=2, n_draw_samples=4)
     options = {"n_sets": n_sets, "missingness": missingness, "model": ModelConfig(**model)}
     PSMImputer(2, seed=1, fit=fit, progress=False, **options).fit(every_family)

@@ -15,6 +15,7 @@ from scipy.special import expit, log_expit, log_softmax
 from psmimpute.inference.importance import propose
 from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
+from psmimpute.model.cells import Cells
 from psmimpute.model.layout import lay_out
 from psmimpute.model.missingness import Ignorable, SelfMasking, SharedParameter
 from psmimpute.model.rows import store_rows
@@ -343,6 +344,19 @@ def test_a_column_without_gaps_shifts_the_log_odds_of_its_row(row):
         torch.testing.assert_close(found[:, row], shifted[:, row])
 
 
+@pytest.mark.parametrize("known", [(), (0, 3, 8)])
+@torch.no_grad()
+def test_missing_cells_alone_weigh_what_they_do_among_all(known, monkeypatch):
+    """As on a device that must not be waited for; members see different rows."""
+    masked = Masked((0, 1, 4, 5), known=known)
+    order = torch.stack([torch.arange(20), torch.arange(20).flip(0) // 2])
+    rows = store_rows(masked.table, masked.layout, device=torch.device("cpu")).take(order)
+    alone = masked.model.log_prob(rows, masked.eta, masked.eta)
+    monkeypatch.setattr(Cells, "among", Cells.everywhere)
+    among_all = masked.model.log_prob(rows, masked.eta, masked.eta)
+    torch.testing.assert_close(alone, among_all)
+
+
 def _computed(model, masked):
     """Everything that a self-masking model computes of rows, which are the second axis."""
     rows, eta = masked.rows, masked.eta
@@ -352,7 +366,8 @@ def _computed(model, masked):
         uniform, sets = torch.full((2, 20, block.n_features), 0.3), torch.ones(2, 20)
         yield model.tilt(index, rows, own[:, 0, 1], sets, uniform)
         if block.family in (Family.GAUSSIAN, Family.COUNT):
-            found = model.tilted_mean(index, rows, own, torch.exp)
+            cells = Cells.everywhere(torch.ones(1, *own.shape[-2:]))
+            found = model.tilted_mean(index, rows, cells, own, torch.exp).view_as(own)
         else:
             found = model.tilted_levels(index, rows, own)
         yield found[:, 0].movedim(2, 1)
