@@ -24,9 +24,9 @@ from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 from psmimpute.random import Purpose, row_uniforms
 
-# On a CPU: of the largest tensor of a pass, as more no longer fit the cache, and of the samples of
-# a pass, as then few rows go through the proposal at once, and it fits as well.
-_MOST_FLOATS, _MOST_SAMPLES = 2_000_000, 64
+# On a CPU: of the largest tensor of a pass, as more no longer fit the cache; of the samples of a
+# pass; and of the rows that go through the proposal at once, as it is dear of few.
+_MOST_FLOATS, _MOST_SAMPLES, _LEAST_ROWS = 2_000_000, 64, 32
 # Wider, and the exponential of a logarithmic column would swamp single precision.
 _GRID = np.linspace(-10.0, 10.0, 801)
 _N_NODES = 64
@@ -178,7 +178,8 @@ class MeanEstimator:
         per_sample = self.model.n_members * n_sets_at_once(self.model) * widest
         more = room(self.store.packed.device)
         most = more * _MOST_FLOATS
-        block = min(self.n_samples, max(1, most // per_sample), more * _MOST_SAMPLES)
+        samples = max(1, most // (per_sample * more * _LEAST_ROWS))
+        block = min(self.n_samples, samples, more * _MOST_SAMPLES)
         size = max(1, most // (per_sample * block))
         parts = [self._rows(rows[a : a + size], block) for a in range(0, len(rows), size)]
         return self._sort(parts)
