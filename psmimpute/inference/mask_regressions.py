@@ -1,4 +1,4 @@
-"""Logistic regressions of which cells were observed on the columns without gaps."""
+"""Logistic regressions of which cells were observed on other columns."""
 
 from __future__ import annotations
 
@@ -40,11 +40,19 @@ class MaskRegressions:
     gappy : Tensor of int
         Columns with gaps.
     covariates : Tensor of int
-        Network inputs that belong to columns without gaps.
+        Network inputs that are regressors.
+    allowed : Tensor, shape (covariates, gaps), optional
+        1.0 where a regressor may tell of the gaps of a column, 0.0 where its coefficient is held
+        at zero; by default each may tell of all.
     """
 
     def __init__(
-        self, rows: Rows, counts: npt.NDArray[np.uint16], gappy: Tensor, covariates: Tensor
+        self,
+        rows: Rows,
+        counts: npt.NDArray[np.uint16],
+        gappy: Tensor,
+        covariates: Tensor,
+        allowed: Tensor | None = None,
     ) -> None:
         self.counts = counts
         self.cells, self.inputs = rows.cells[0], rows.inputs[0]
@@ -52,6 +60,9 @@ class MaskRegressions:
         precision = torch.full((1 + len(covariates),), COVARIATE_PRECISION)
         precision[0] = INTERCEPT_PRECISION
         self.precision = precision.double().to(self.cells.device)
+        self.free = self.precision.new_ones(1 + len(covariates), len(gappy))
+        if allowed is not None:
+            self.free[1:] = allowed
 
     @torch.no_grad()
     def fit(self, start: Tensor) -> Regressions:
@@ -110,6 +121,9 @@ class MaskRegressions:
             curvature += information.reshape(n_members, n_gaps, size, size)
             cost = trials * F.softplus(logit) - observed * logit + neither * math.log(2)
             loss = loss + cost.sum(1)
-        step = torch.linalg.solve(curvature, gradient.transpose(1, 2)).transpose(1, 2)
+        free = self.free.T
+        curvature = curvature * (free[:, :, None] * free[:, None]) + (1 - free).diag_embed()
+        step = torch.linalg.solve(curvature, (gradient * self.free).transpose(1, 2))
+        step = step.transpose(1, 2)
         penalised = loss + 0.5 * (self.precision[:, None] * b * b).sum(1)
         return Regressions(b, loss, penalised, step)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 
+from psmimpute.inference.at_random import GapsAtRandom
 from psmimpute.inference.averaging import paired_gain
 from psmimpute.inference.config import MANY_ROWS, FitConfig
 from psmimpute.inference.covariates import CovariateFit, fit_on_folds, inform_store
@@ -257,8 +259,22 @@ class CommonFit:
         trainer = Trainer(model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed)
         with one_thread():  # folds are too little work for two
             trained = trainer.run(self.on_step, target)
-        rows = trainer.judge_rows()[trainer.held_out_weight > 0]
-        return _Candidate(spec, trained, rows)
+        rows = trainer.judge_rows()
+        if spec.n_sets == 1 and self._sets_are_open:
+            rows = rows - self.at_random.gain(model).to(rows)
+        return _Candidate(spec, trained, rows[trainer.held_out_weight > 0])
+
+    @property
+    def _sets_are_open(self) -> bool:
+        """Whether sets may be added that explain gaps beside the columns without."""
+        spec = self.spec
+        explained = spec.missingness == "shared" and bool(spec.gappy) and spec.explains_gaps
+        return explained and not spec.config.mask_latent and len(self._candidates) > 1
+
+    @cached_property
+    def at_random(self) -> GapsAtRandom:
+        """The gaps explained as missing at random, which sets have to beat."""
+        return GapsAtRandom(self.store, self.spec.layout, self.spec.gappy, self.folds)
 
 
 def train_members(

@@ -72,6 +72,16 @@ class FeatureLayout:
         """Number of features."""
         return len(self.order)
 
+    def columns_of_inputs(self) -> list[int]:
+        """Column of each network input."""
+        owners: list[int] = []
+        for block in self.blocks:
+            categorical = block.family == Family.CATEGORICAL
+            widths = block.n_levels if categorical else (1,) * block.n_features
+            for column, width in zip(self.columns[block.features], widths, strict=True):
+                owners += [column] * width
+        return owners
+
     def block(self, family: Family) -> Block | None:
         """Block of a family, or None where the table has no such feature."""
         return next((block for block in self.blocks if block.family == family), None)

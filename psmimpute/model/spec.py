@@ -90,13 +90,5 @@ class ModelSpec:
     @property
     def complete_inputs(self) -> tuple[int, ...]:
         """Network inputs of the columns without gaps."""
-        kept: list[int] = []
-        for block in self.layout.blocks:
-            widths = block.n_levels if block.family == Family.CATEGORICAL else (1,) * 10**6
-            position = block.inputs.start
-            for i in range(block.n_features):
-                column = self.layout.columns[block.features.start + i]
-                if column not in self.gappy:
-                    kept += range(position, position + widths[i])
-                position += widths[i]
-        return tuple(kept)
+        owners = self.layout.columns_of_inputs()
+        return tuple(i for i, column in enumerate(owners) if column not in self.gappy)

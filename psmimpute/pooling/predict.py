@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -254,8 +255,9 @@ def _told_plainly() -> Iterator[None]:
 
 def _predictions(fit: Fitted, rows: Rows) -> Any:  # noqa: ANN401 - whatever the library predicts
     options = rows.options
-    # Libraries name the first argument differently; it comes first in all of them.
-    first = [options.pop("exog")] if "exog" in options else []
+    # Libraries name it differently, and then it comes first; of statsmodels' PHReg it does not.
+    by_name = "exog" in signature(fit.predict).parameters
+    first = [options.pop("exog")] if "exog" in options and not by_name else []
     with _told_plainly():
         predicted = fit.predict(*first, **options)
     # PHReg returns a bunch.

@@ -221,6 +221,13 @@ def test_predictions_are_averaged_not_coefficients(frames, model):
         assert not np.allclose(ours, through_link, rtol=1e-6)
 
 
+def test_rows_to_predict_reach_a_model_that_does_not_take_them_first(frames):
+    fits = [smf.phreg("t ~ x", frame.assign(t=np.exp(frame["y"]))).fit() for frame in frames]
+    new = pd.DataFrame({"x": [-1.0, 0.0, 3.0], "t": 1.0})
+    expected = pool(fits).params["x"] * new["x"]
+    assert_allclose(pool(fits).predict(new), expected, atol=1e-8)
+
+
 def test_predictions_of_linear_models_have_the_columns_of_statsmodels(equal, frames):
     fit, pooled = equal
     new = frames[0].head(4)
