@@ -12,6 +12,7 @@ from psmimpute.exceptions import (
     DerivedMismatchWarning,
     LowESSWarning,
     NegativeImputationWarning,
+    PileUpWarning,
     PSMWarning,
 )
 from psmimpute.imputed.imputed_table import ImputedTable
@@ -24,6 +25,17 @@ from psmimpute.telling import warn
 _POOR_ESS, _POOR_ESS_SHARE, _SUSPECT_ESS_SHARE = 4.0, 0.05, 0.2
 _TOLERATED_POOR_ROWS = 0.1
 _MOST_COLUMNS_SHOWN = 5
+# An end of a column's range is a pile of values where it holds such a share of the observed ones,
+# so many of them, and so many times as many as any of the values next to it.
+_PILE_SHARE, _PILE_CELLS, _PILE_RATIO, _N_NEXT = 0.05, 10, 3.0, 5
+
+# Positions of the ends of a column's sorted values. Few counts are zeros, or all.
+_ENDS = {
+    ColumnKind.CONTINUOUS: (0, -1),
+    ColumnKind.POSITIVE: (0, -1),
+    ColumnKind.SEMICONTINUOUS: (-1,),
+    ColumnKind.COUNT: (-1,),
+}
 
 
 def warn_of_imputations(
@@ -56,9 +68,12 @@ def warn_of_imputations(
     NegativeImputationWarning
         If a continuous column that is not among `stated` has numbers below zero among the
         imputed values and none among the observed ones.
+    PileUpWarning
+        If a column of numbers has many observed values at an end of its range.
     """
     negative = _negative(data, schema, found, stated)
-    for message, category in (*_poor_weights(found, n_weights), *negative):
+    piles = _piles(data, schema, found)
+    for message, category in (*_poor_weights(found, n_weights), *negative, *piles):
         warn(message, category)
 
 
@@ -143,3 +158,30 @@ def _negative(
             f"kinds={{{first!r}: 'continuous'}}",
             NegativeImputationWarning,
         )
+
+
+def _piles(
+    data: pd.DataFrame, schema: TableSchema, found: RowDraws
+) -> Iterator[tuple[str, type[PSMWarning]]]:
+    positions: dict[Hashable, int] = {name: i for i, name in enumerate(data.columns)}
+    for j, cells in found.values.items():
+        column = schema.columns[j]
+        ends = _ENDS.get(column.kind, ())
+        if not ends or not cells.size or column.time is not None:
+            continue
+        observed = column_at(data, positions[column.name], column.name).dropna()
+        values, counts = np.unique(observed.to_numpy(dtype=float), return_counts=True)
+        for end in ends:
+            piled = counts[end]
+            following = counts[-1 - _N_NEXT : -1] if end else counts[1 : 1 + _N_NEXT]
+            few = len(following) < _N_NEXT or piled < _PILE_CELLS
+            if few or piled < max(_PILE_SHARE * counts.sum(), _PILE_RATIO * following.max()):
+                continue
+            yield (
+                f"{piled / counts.sum():.0%} of the observed values of column {column.name!r} "
+                f"are its {'largest' if end else 'smallest'}, {values[end]:g}, but "
+                f"{np.mean(cells == values[end]):.1%} of the imputed ones, which are drawn from a "
+                "smooth distribution: means and slopes are little touched, shares and quantiles at "
+                "this end are; bounds= keeps values inside the range, and makes no such pile",
+                PileUpWarning,
+            )

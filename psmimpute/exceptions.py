@@ -93,6 +93,10 @@ class NegativeImputationWarning(PSMWarning):
     """Numbers were imputed below zero in a column in which none was observed below it."""
 
 
+class PileUpWarning(PSMWarning):
+    """Many observed values of a number are its largest or smallest, and imputed ones are spread."""
+
+
 class ConvergenceWarning(PSMWarning):
     """Training ended before the out-of-bag loss had settled."""
 

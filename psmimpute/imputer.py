@@ -606,6 +606,8 @@ class PSMImputer:
         NegativeImputationWarning
             If numbers were imputed below zero where none was observed below it, and neither a
             kind nor bounds were given for the column.
+        PileUpWarning
+            If many observed values of a column of numbers are its largest or smallest.
 
         Examples
         --------
@@ -984,6 +986,8 @@ def impute(
         If no cell is missing: the imputations are copies.
     LowESSWarning, ConvergenceWarning, ConstantColumnWarning, SparseColumnWarning
         Each for its cause.
+    NegativeImputationWarning, PileUpWarning
+        As in :meth:`PSMImputer.impute`.
 
     References
     ----------

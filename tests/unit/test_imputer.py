@@ -15,6 +15,7 @@ from psmimpute.exceptions import (
     ImputationError,
     LowESSWarning,
     NegativeImputationWarning,
+    PileUpWarning,
     NoMissingDataWarning,
     NotFittedError,
     TrainingInterruptedError,
@@ -336,6 +337,38 @@ def test_the_remedy_suits_what_was_observed(wealth, change, remedy):
 )
 def test_stated_kinds_and_bounds_are_not_doubted(wealth, stated):
     assert (impute(wealth, m=3, **stated, **FAST).complete("long")["amount"] < 0).any()
+
+
+@pytest.fixture(scope="module")
+def score():
+    """A score from 0 to 100 that a tenth of the people exhaust."""
+    rng = np.random.default_rng(5)
+    score = np.clip(80 + 15 * rng.normal(size=300), 0, 100).round()
+    score[rng.random(300) < 0.2] = np.nan
+    return pd.DataFrame({"score": score, "other": rng.normal(size=300)})
+
+
+@pytest.mark.parametrize(
+    ("change", "end"),
+    [(lambda x: x, "largest, 100"), (lambda x: 100 - x, "smallest, 0"), (lambda x: x + 0.5, "100.5")],
+)
+def test_a_pile_of_values_at_an_end_is_told_of(score, change, end):
+    frame = score.assign(score=change(score["score"]))
+    with pytest.warns(PileUpWarning, match=f"% of the observed values of column 'score'.*{end}"):
+        impute(frame, m=2, kinds={"score": "continuous"}, **FAST)
+
+
+@pytest.mark.filterwarnings("error::psmimpute.exceptions.PileUpWarning")
+@pytest.mark.parametrize("kind", ["continuous", "positive", "count"])
+def test_smooth_and_rounded_ends_are_no_piles(score, kind):
+    rng = np.random.default_rng(6)
+    draws = {
+        "continuous": rng.normal(size=300),
+        "positive": rng.lognormal(size=300).round(1) + 0.1,
+        "count": rng.poisson(0.4, size=300),
+    }
+    frame = score.assign(score=np.where(score["score"].isna(), np.nan, draws[kind]))
+    impute(frame, m=2, kinds={"score": kind}, **FAST)
 
 
 @pytest.mark.filterwarnings("error::psmimpute.exceptions.LowESSWarning")
