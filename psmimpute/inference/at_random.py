@@ -21,7 +21,7 @@ from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 
 # Products that a step of the regressions may sum; of more rows, every so many are taken.
-_MOST_PRODUCTS = 2 * 10**10
+_MOST_PRODUCTS = 5 * 10**9
 _SHOWN = 2.0  # from not observed, -1, to observed, 1
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from psmimpute.exceptions import ConfigError, PoolingError
+from psmimpute.exceptions import ConfigError, PoolingError, PoolingWarning
 from psmimpute.pooling.align import StackedItems, stack_items
 from psmimpute.pooling.coefficients import to_pool_item
 from psmimpute.pooling.contrasts import joint_contrast
@@ -24,10 +24,12 @@ from psmimpute.pooling.likelihood import (
 )
 from psmimpute.pooling.likelihood_ratio import Ariv, d3, d4
 from psmimpute.pooling.rubin import Rule
+from psmimpute.telling import warn
 
 Method = Literal["D1", "D2", "D3", "D4"]
 """How two models are compared: Wald, statistics, likelihood ratios, stacked likelihood ratios."""
 
+_ROBUST = ("hc", "hac", "cluster", "nw")  # covariances of statsmodels beside the model's own
 _INTERCEPTS = frozenset({"Intercept", "const", "(Intercept)"})
 
 
@@ -109,6 +111,11 @@ def compare_fits(
         what the test needs.
     ConfigError
         If D3, D4 or D2 with likelihoods is asked without a null model.
+
+    Warns
+    -----
+    PoolingWarning
+        If likelihoods are compared of models with a robust covariance, which these do not know.
     """
     # Only D1 has a use for degrees of freedom, and should warn when it finds none.
     dfcom = comparison.dfcom if comparison.method == "D1" else np.inf
@@ -124,6 +131,7 @@ def compare_fits(
     _check_same_data(full[0], null[0], (found.nobs, found_null.nobs))
     if comparison.method == "D1" or (comparison.method == "D2" and comparison.use == "wald"):
         return _wald(found, tested, comparison)
+    _warn_of_robust(full[0], comparison.method)
     each, _n = fitted_log_likelihoods(found)
     ratios = 2 * (each - fitted_log_likelihoods(found_null)[0])
     if comparison.method == "D2":
@@ -141,6 +149,18 @@ def compare_fits(
         stacked_log_likelihoods(null, found_null, refit_null),
         ariv=comparison.ariv,
     )
+
+
+def _warn_of_robust(fit: Fitted, method: str) -> None:
+    """Tell of a covariance that a likelihood ratio leaves out, as statsmodels' own does."""
+    cov_type = str(getattr(fit, "cov_type", None) or "nonrobust")
+    if cov_type.lower().startswith(_ROBUST):
+        warn(
+            f"the models have a covariance of type {cov_type!r}, but {method} compares likelihoods "
+            "as if rows were independent and the model's own variance held: method='D1' takes "
+            "the covariance into account",
+            PoolingWarning,
+        )
 
 
 def _check_same_data(full: Fitted, null: Fitted, n_rows: tuple[int | None, int | None]) -> None:

@@ -9,7 +9,7 @@ import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from numpy.testing import assert_allclose
 
-from psmimpute.exceptions import PoolingError
+from psmimpute.exceptions import PoolingError, PoolingWarning
 from psmimpute.imputed.analyses import Analyses
 from psmimpute.pooling.likelihood import at_pooled_parameters
 
@@ -175,3 +175,21 @@ def test_a_vector_that_is_not_of_the_stacked_rows_is_told(frames):
 
     with pytest.raises(PoolingError, match="weights and the like from the columns"):
         weighted("x + z").compare(weighted("z"), "D4")
+
+
+@pytest.mark.parametrize("options", [{"method": "D3"}, {"method": "D2", "use": "likelihood"}])
+def test_likelihoods_of_models_with_a_robust_covariance_are_warned_of(frames, options):
+    def fits(terms):
+        return Analyses([smf.ols(f"y ~ {terms}", f).fit(cov_type="HC1") for f in frames])
+
+    with pytest.warns(PoolingWarning, match=r"'HC1', but D.*'D1' takes the covariance"):
+        fits("x + z").compare(fits("x"), **options)
+
+
+@pytest.mark.filterwarnings("error::psmimpute.exceptions.PoolingWarning")
+def test_what_knows_the_robust_covariance_is_not(frames):
+    def fits(terms, **options):
+        return Analyses([smf.ols(f"y ~ {terms}", f).fit(**options) for f in frames])
+
+    fits("x + z", cov_type="HC1").compare(fits("x", cov_type="HC1"), method="D1")
+    fits("x + z").compare(fits("x"), method="D3")
