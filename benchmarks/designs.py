@@ -154,6 +154,15 @@ def _i(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, make_gaps(frame, rng, w=expit(-1.2 + 0.4 * y + 0.5 * x3), g=expit(-1 - 0.4 * y))
 
 
+def _j(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Take x1 and y away together, by what is seen of x2, which has a few gaps."""
+    frame = _base(rng, n)
+    few = rng.random(n) < 0.05
+    seen = frame.x2.where(~few, 0.0)
+    both = rng.random(n) < expit(-0.7 + 1.5 * seen)
+    return frame, pd.DataFrame({"x1": both, "x2": few, "y": both})
+
+
 def _regression(
     formula: str, model: Callable[..., object], means: tuple[str, ...]
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -206,4 +215,5 @@ DESIGNS = {
         {"Intercept": 0.0, "w": 1.0, "x1": -0.5, "g[T.b]": 0.5, "g[T.c]": -0.5}
         | {"mean_w": 2 / np.sqrt(3)},
     ),
+    "J": Design(_j, _OLS, _TRUTH),
 }
