@@ -120,6 +120,7 @@ class CommonFit:
         self.store, self.fit, self.on_step = store, fit, on_step
         self._candidates: tuple[int, ...] = ()
         self._comparisons: list[dict[str, float | int | bool]] = []
+        self._gained = 0.0  # nats per row that gaps at random gave the last model of one set
         self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
         n_rows = store.n_rows
         self.many = n_rows >= MANY_ROWS
@@ -257,12 +258,14 @@ class CommonFit:
         if warm is not None:
             copy_shared(warm.trained.model, model, list(range(n_folds)))
         trainer = Trainer(model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed)
+        judged_at_random = spec.n_sets == 1 and self._sets_are_open
         with one_thread():  # folds are too little work for two
-            trained = trainer.run(self.on_step, target)
-        rows = trainer.judge_rows()
-        if spec.n_sets == 1 and self._sets_are_open:
-            rows = rows - self.at_random.gain(model).to(rows)
-        return _Candidate(spec, trained, rows[trainer.held_out_weight > 0])
+            trained = trainer.run(self.on_step, target + judged_at_random * self._gained)
+        rows, counts = trainer.judge_rows(), trainer.held_out_weight > 0
+        if judged_at_random:
+            gain = self.at_random.gain(model).to(rows)
+            rows, self._gained = rows - gain, float(gain[counts].mean())
+        return _Candidate(spec, trained, rows[counts])
 
     @property
     def _sets_are_open(self) -> bool:
