@@ -274,9 +274,9 @@ What is behind the names:
   that starts from the exact posterior, 20 members averaged. Its rows are by several versions of
   November 2026. Where the column `psmimpute` of the results names a commit, they are by that one,
   which imputes as this version does: wine MNAR, credit MCAR without seeds 0 and 1, seed 4 of letter
-  MCAR, all but seed 1 of adult MCAR, seeds 3 and 4 of spam MNAR. So are seed 0 of letter MCAR, seed 1
-  of credit MCAR, and the rest of breast and spam, which have no counts; but breast is by a version
-  that did not predict columns with gaps by networks from those without. In the other rows counts
+  MCAR, all but seed 1 of adult MCAR, seeds 3 and 4 of spam MNAR. So are seed 0 of letter MCAR,
+  seed 1 of credit MCAR, and the rest of breast and spam, which have no counts; but breast is by a
+  version that did not predict columns with gaps by networks from those without. In other rows counts
   have logistic noise, not normal, and codes no scores of their own. Since 29 November pattern sets
   have to beat gaps that are missing at random: no difference where cells were taken away
   independently or of one column; of adult, whose own gaps come together, there may be one. With
