@@ -276,8 +276,8 @@ What is behind the names:
   which imputes as this version does: wine MNAR, credit MCAR without seeds 0 and 1, seed 4 of letter
   MCAR, all but seed 1 of adult MCAR, seeds 3 and 4 of spam MNAR. So are seed 0 of letter MCAR,
   seed 1 of credit MCAR, and the rest of breast and spam, which have no counts; but breast is by a
-  version that did not predict columns with gaps by networks from those without. In other rows counts
-  have logistic noise, not normal, and codes no scores of their own. Since 29 November pattern sets
+  version that did not predict columns with gaps by networks from those without. In other rows
+  counts have logistic noise, not normal, and codes no scores of their own. Since 29 November pattern sets
   have to beat gaps that are missing at random: no difference where cells were taken away
   independently or of one column; of adult, whose own gaps come together, there may be one. With
   **3 members** and 40 samples it was measured apart, on all six data sets, before all that

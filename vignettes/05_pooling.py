@@ -63,9 +63,9 @@ pd.DataFrame(
 # %%
 # Predictions
 # -----------
-# Predicted means and their variances are pooled by Rubin's rules as they are; the interval of a model
-# with a link is made on the scale of the linear predictor, by the delta method, so that it stays in
-# the range of the mean.
+# Predicted means and their variances are pooled by Rubin's rules as they are; the interval of a
+# model with a link is made on the scale of the linear predictor, by the delta method, so that it
+# stays in the range of the mean.
 ages = pd.DataFrame({"age": [10.0, 14.0, 18.0], "tv": [3.0, 12.0, 20.0], "reg": "west"})
 pooled.get_prediction(ages).summary_frame().round(1)
 

@@ -15,9 +15,9 @@ from psmimpute.exceptions import (
     ImputationError,
     LowESSWarning,
     NegativeImputationWarning,
-    PileUpWarning,
     NoMissingDataWarning,
     NotFittedError,
+    PileUpWarning,
     TrainingInterruptedError,
 )
 from psmimpute.imputer import PSMImputer, impute
@@ -350,7 +350,11 @@ def score():
 
 @pytest.mark.parametrize(
     ("change", "end"),
-    [(lambda x: x, "largest, 100"), (lambda x: 100 - x, "smallest, 0"), (lambda x: x + 0.5, "100.5")],
+    [
+        (lambda x: x, "largest, 100"),
+        (lambda x: 100 - x, "smallest, 0"),
+        (lambda x: x + 0.5, "largest, 100.5"),
+    ],
 )
 def test_a_pile_of_values_at_an_end_is_told_of(score, change, end):
     frame = score.assign(score=change(score["score"]))
