@@ -84,7 +84,10 @@ def pool_mean(
 def pool_proportion(
     frames: Iterable[pd.DataFrame], column: str, value: Scalar = True, *, alpha: float = 0.05
 ) -> PooledStat:
-    """Pool the share of rows in which a column has a value, on the logit scale.
+    """Pool the share of rows in which a column has a value.
+
+    It is pooled on the logit scale; where it is 0 or 1 in one of the imputations, which has no
+    logit, on that of the arcsine of its root, whose variance is one over four times the rows.
 
     Parameters
     ----------
@@ -105,7 +108,7 @@ def pool_proportion(
     Raises
     ------
     PoolingError
-        If the column is absent, or all or none of the rows of an imputation have the value.
+        If the column is absent, or no row of any imputation has the value, or each of them.
 
     Examples
     --------
@@ -126,11 +129,17 @@ def pool_proportion(
             f"no row of any imputation has {column} = {value!r}: name the value that is counted, "
             "such as value='yes'"
         )
+    if (p == 1).all():
+        raise PoolingError(
+            f"all rows of all imputations have {column} = {value!r}: there is no share to estimate"
+        )
     n = np.array([len(hit) for hit in hits])
+    at_an_edge = bool(((p == 0) | (p == 1)).any())
     return pool_stat(
         p,
-        p * (1 - p) / n,
-        transform="logit",
+        1 / (4 * n) if at_an_edge else p * (1 - p) / n,
+        transform="arcsine" if at_an_edge else "logit",
+        variances_of="transformed" if at_an_edge else "estimate",
         dfcom=float(n.min() - 1),
         member_of=members_of(frames),
         alpha=alpha,

@@ -120,8 +120,8 @@ def pool_stat(
         Their squared standard errors.
     transform : str or Transform, default "identity"
         ``"fisher_z"`` for correlations, ``"fisher_z_root"`` for R², ``"logit"`` for proportions
-        and areas under curves, ``"cloglog"`` for survival, ``"log"`` for variances and ratios, or
-        one of your own.
+        and areas under curves, ``"arcsine"`` for proportions of which some are 0 or 1,
+        ``"cloglog"`` for survival, ``"log"`` for variances and ratios, or one of your own.
     variances_of : {"estimate", "transformed"}, default "estimate"
         Whether the delta method must carry the variances to the transformed scale.
     dfcom : float, default inf

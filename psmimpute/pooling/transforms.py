@@ -83,6 +83,20 @@ def _arctanh_root_derivative(x: FloatArray) -> FloatArray:
     return 1 / (2 * np.sqrt(x) * (1 - x))
 
 
+def _arcsin_root(x: FloatArray) -> FloatArray:
+    return np.asarray(np.arcsin(np.sqrt(np.clip(x, 0.0, 1.0))))
+
+
+def _sin_squared(y: FloatArray) -> FloatArray:
+    return np.asarray(np.sin(np.clip(y, 0.0, np.pi / 2)) ** 2)
+
+
+def _arcsin_root_derivative(x: FloatArray) -> FloatArray:
+    return 1 / (2 * np.sqrt(x * (1 - x)))
+
+
+_UNIT = (float(np.nextafter(0, -1)), float(np.nextafter(1, 2)))  # with both ends
+
 TRANSFORMS: dict[str, Transform] = {
     transform.name: transform
     for transform in (
@@ -92,11 +106,13 @@ TRANSFORMS: dict[str, Transform] = {
             "fisher_z_root", _arctanh_root, _tanh_squared, _arctanh_root_derivative, (0.0, 1.0)
         ),
         Transform("logit", special.logit, special.expit, _logit_derivative, (0.0, 1.0)),
+        Transform("arcsine", _arcsin_root, _sin_squared, _arcsin_root_derivative, _UNIT),
         Transform("cloglog", _cloglog, _cloglog_inverse, _cloglog_derivative, (0.0, 1.0)),
         Transform("log", np.log, np.exp, _reciprocal, (0.0, np.inf)),
     )
 }
-"""The transforms by name: none; correlations; R²; proportions; survival; variances and ratios."""
+"""The transforms by name: none; correlations; R²; proportions, and those that may be 0 or 1;
+survival; variances and ratios."""
 
 
 def get_transform(transform: str | Transform) -> Transform:
@@ -105,8 +121,8 @@ def get_transform(transform: str | Transform) -> Transform:
     Parameters
     ----------
     transform : str or Transform
-        ``"identity"``, ``"fisher_z"``, ``"fisher_z_root"``, ``"logit"``, ``"cloglog"``,
-        ``"log"``, or a :class:`Transform` of your own.
+        ``"identity"``, ``"fisher_z"``, ``"fisher_z_root"``, ``"logit"``, ``"arcsine"``,
+        ``"cloglog"``, ``"log"``, or a :class:`Transform` of your own.
 
     Returns
     -------

@@ -62,6 +62,20 @@ def test_variances_may_be_of_the_estimate_or_transformed(name):
     assert delta.conf_low < delta.estimate < delta.conf_high
 
 
+@pytest.mark.parametrize("edge", [0.0, 1.0])
+def test_a_share_at_an_edge_in_one_imputation_is_pooled_as_an_arcsine(edge):
+    hits = np.full((3, 50), edge)
+    hits[1, :2], hits[2, :1] = 1 - edge, 1 - edge
+    frames = [pd.DataFrame({"hit": row}) for row in hits]
+    ours = pool_proportion(frames, "hit", 1.0).to_frame()
+    angles = np.arcsin(np.sqrt(hits.mean(1)))
+    expected = pool_rubin(angles[:, None], np.full((3, 1), 1 / 200), dfcom=49)
+    half = stats.t.ppf(0.975, expected.df) * np.sqrt(expected.t)
+    ends = np.sin(np.clip([expected.qbar - half, expected.qbar + half], 0, np.pi / 2)) ** 2
+    assert_allclose(ours[["conf_low", "conf_high"]].iloc[0], np.ravel(ends))
+    assert_allclose(ours["estimate"], np.sin(expected.qbar) ** 2)
+
+
 def test_equal_imputations_give_back_the_estimate_and_its_standard_error():
     pooled = pool_stat(np.full(4, 0.3), np.full(4, 0.02**2), transform="logit")
     assert_allclose(pooled.estimate, 0.3)
@@ -133,7 +147,7 @@ def test_proportions_are_logit_intercepts(frames):
     assert_allclose([ours.conf_low, ours.conf_high], stats.logistic.cdf(limits.T), rtol=1e-6)
     with pytest.raises(PoolingError, match=r"no row of any imputation has hyp = 7.0: name the"):
         pool_proportion(frames, "hyp", 7.0)
-    with pytest.raises(PoolingError, match="choose another transform"):
+    with pytest.raises(PoolingError, match="all rows of all imputations have hyp = 1.0"):
         pool_proportion([frame.assign(hyp=1.0) for frame in frames], "hyp", 1.0)
 
 
