@@ -22,7 +22,6 @@ from psmimpute.model.rows import Rows, RowStore
 
 # Products that a step of the regressions may sum; of more rows, every so many are taken.
 _MOST_PRODUCTS = 5 * 10**9
-_SHOWN = 2.0  # from not observed, -1, to observed, 1
 
 
 class GapsAtRandom:
@@ -43,7 +42,10 @@ class GapsAtRandom:
     def __init__(
         self, store: RowStore, layout: FeatureLayout, gappy: tuple[int, ...], folds: Resamples
     ) -> None:
-        self.store, self.folds, device = store, folds, store.packed.device
+        self.rows_of_model, self.folds = store, folds
+        if store.packed.device.type == "mps":  # no doubles
+            store = RowStore(store.packed.cpu(), store.widths)
+        self.store, device = store, store.packed.device
         self.gappy = torch.tensor(gappy, dtype=torch.long, device=device)
         n_gaps = (store.all().cells[0] != 1).sum(0).cpu()
         rank = torch.full((layout.n_columns,), -1)
@@ -62,7 +64,7 @@ class GapsAtRandom:
 
     def _with_gaps(self, rows: Rows) -> Rows:
         """Rows whose network inputs are followed by which columns they show."""
-        shown = _SHOWN * rows.cells[..., self.gappy] - 1
+        shown = 2 * rows.cells[..., self.gappy] - 1  # -1 where it is missing, 1 where not
         return rows._replace(inputs=torch.cat([rows.inputs, shown], -1))
 
     @torch.no_grad()
@@ -81,14 +83,14 @@ class GapsAtRandom:
         """
         mask = model.missingness
         assert isinstance(mask, SharedParameter)
-        held_out = torch.from_numpy(self.folds.held_out).to(self.gappy.device)
-        rows = self.store.take(held_out)
+        device, held_out = self.gappy.device, torch.from_numpy(self.folds.held_out)
+        rows = self.rows_of_model.take(held_out.to(model.device))
         z = rows.values.new_zeros(*rows.values.shape[:2], model.spec.latent_dim)
-        by_model = mask.log_prob_at(rows, z)[:, 0].double()
-        rows = self._with_gaps(rows)
+        by_model = mask.log_prob_at(rows, z)[:, 0].to(device)
+        rows = self._with_gaps(self.store.take(held_out.to(device)))
         x = F.pad(rows.inputs.double(), (1, 0), value=1.0)
         sign = 2 * rows.cells[..., self.gappy].double() - 1
         at_random = F.logsigmoid(sign * (x @ self.coefficients)).sum(-1)
-        gain = at_random - by_model
+        gain = at_random.float() - by_model
         weight = torch.from_numpy(self.folds.held_out_weight).to(gain)
         return gain if float((gain * weight).sum()) > 0 else torch.zeros_like(gain)

@@ -147,7 +147,7 @@ def test_proportions_are_logit_intercepts(frames):
     assert_allclose([ours.conf_low, ours.conf_high], stats.logistic.cdf(limits.T), rtol=1e-6)
     with pytest.raises(PoolingError, match=r"no row of any imputation has hyp = 7.0: name the"):
         pool_proportion(frames, "hyp", 7.0)
-    with pytest.raises(PoolingError, match="all rows of all imputations have hyp = 1.0"):
+    with pytest.raises(PoolingError, match=r"all rows of all imputations have hyp = 1.0"):
         pool_proportion([frame.assign(hyp=1.0) for frame in frames], "hyp", 1.0)
 
 
