@@ -171,11 +171,11 @@ def _piles(
             continue
         observed = column_at(data, positions[column.name], column.name).dropna()
         values, counts = np.unique(observed.to_numpy(dtype=float), return_counts=True)
-        for end in ends:
+        for end in ends if len(counts) > _N_NEXT else ():
             piled = counts[end]
             following = counts[-1 - _N_NEXT : -1] if end else counts[1 : 1 + _N_NEXT]
-            few = len(following) < _N_NEXT or piled < _PILE_CELLS
-            if few or piled < max(_PILE_SHARE * counts.sum(), _PILE_RATIO * following.max()):
+            least = max(_PILE_CELLS, _PILE_SHARE * counts.sum(), _PILE_RATIO * following.max())
+            if piled < least:
                 continue
             yield (
                 f"{piled / counts.sum():.0%} of the observed values of column {column.name!r} "
