@@ -129,19 +129,28 @@ def _remedy(column: ColumnSchema, *, lowest: float) -> str:
     return f"kinds={{{column.name!r}: {kind!r}}} or " if kind else ""
 
 
+def _numbers(
+    data: pd.DataFrame, schema: TableSchema, found: RowDraws, kinds: Collection[ColumnKind]
+) -> Iterator[tuple[ColumnSchema, pd.Series, np.ndarray]]:
+    """Imputed columns of some kinds, with what was observed of each and what was imputed."""
+    positions: dict[Hashable, int] = {name: i for i, name in enumerate(data.columns)}
+    for j, cells in found.values.items():
+        column = schema.columns[j]
+        if column.kind in kinds:
+            observed = column_at(data, positions[column.name], column.name)
+            yield column, observed.dropna(), cells
+
+
 def _negative(
     data: pd.DataFrame, schema: TableSchema, found: RowDraws, stated: Collection[Hashable]
 ) -> Iterator[tuple[str, type[PSMWarning]]]:
     shares: dict[Hashable, float] = {}
     remedy = ""
-    positions: dict[Hashable, int] = {name: i for i, name in enumerate(data.columns)}
-    for j, cells in found.values.items():
-        column = schema.columns[j]
-        if column.kind is not ColumnKind.CONTINUOUS or column.name in stated:
+    for column, observed, cells in _numbers(data, schema, found, {ColumnKind.CONTINUOUS}):
+        if column.name in stated:
             continue
         share = float((cells < 0).mean())
-        observed = column_at(data, positions[column.name], column.name)
-        if share and observed.notna().any() and observed.min() >= 0:
+        if share and observed.size and observed.min() >= 0:
             shares[column.name] = share
             remedy = remedy or _remedy(column, lowest=float(observed.min()))
     if shares:
@@ -163,15 +172,11 @@ def _negative(
 def _piles(
     data: pd.DataFrame, schema: TableSchema, found: RowDraws
 ) -> Iterator[tuple[str, type[PSMWarning]]]:
-    positions: dict[Hashable, int] = {name: i for i, name in enumerate(data.columns)}
-    for j, cells in found.values.items():
-        column = schema.columns[j]
-        ends = _ENDS.get(column.kind, ())
-        if not ends or not cells.size or column.time is not None:
+    for column, observed, cells in _numbers(data, schema, found, _ENDS):
+        if not cells.size or column.time is not None:
             continue
-        observed = column_at(data, positions[column.name], column.name).dropna()
         values, counts = np.unique(observed.to_numpy(dtype=float), return_counts=True)
-        for end in ends if len(counts) > _N_NEXT else ():
+        for end in _ENDS[column.kind] if len(counts) > _N_NEXT else ():
             piled = counts[end]
             following = counts[-1 - _N_NEXT : -1] if end else counts[1 : 1 + _N_NEXT]
             least = max(_PILE_CELLS, _PILE_SHARE * counts.sum(), _PILE_RATIO * following.max())

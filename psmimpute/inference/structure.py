@@ -84,6 +84,7 @@ class _Candidate:
     spec: ModelSpec
     trained: Trained
     rows: torch.Tensor  # held-out loss of each row, flat
+    gain: float = 0.0  # nats per row that gaps at random have taken off it
 
     @property
     def loss(self) -> float:
@@ -120,7 +121,6 @@ class CommonFit:
         self.store, self.fit, self.on_step = store, fit, on_step
         self._candidates: tuple[int, ...] = ()
         self._comparisons: list[dict[str, float | int | bool]] = []
-        self._gained = 0.0  # nats per row that gaps at random gave the last model of one set
         self.seed = stream_seed(seed, member=0, purpose=Purpose.SETS)
         n_rows = store.n_rows
         self.many = n_rows >= MANY_ROWS
@@ -232,7 +232,8 @@ class CommonFit:
         self, best: _Candidate, spec: ModelSpec, warm: _Candidate | None, plan: Plan
     ) -> _Candidate:
         """Fit a rival, from the parameters it has in common with `warm`; return the better."""
-        rival = self._fit(spec, warm, plan, best.loss)
+        target = best.loss + (best.gain if spec.n_sets == 1 else 0.0)
+        rival = self._fit(spec, warm, plan, target)
         self._comparisons.append(_describe(rival, best))
         return rival if self._is_clearly_better(rival, best) else best
 
@@ -258,14 +259,14 @@ class CommonFit:
         if warm is not None:
             copy_shared(warm.trained.model, model, list(range(n_folds)))
         trainer = Trainer(model, self.store, self.folds, fit=self.fit, plan=plan, seed=self.seed)
-        judged_at_random = spec.n_sets == 1 and self._sets_are_open
         with one_thread():  # folds are too little work for two
-            trained = trainer.run(self.on_step, target + judged_at_random * self._gained)
-        rows, counts = trainer.judge_rows(), trainer.held_out_weight > 0
-        if judged_at_random:
-            gain = self.at_random.gain(model).to(rows)
-            rows, self._gained = rows - gain, float(gain[counts].mean())
-        return _Candidate(spec, trained, rows[counts])
+            trained = trainer.run(self.on_step, target)
+        counts = trainer.held_out_weight > 0
+        rows = trainer.judge_rows()[counts]
+        if spec.n_sets > 1 or not self._sets_are_open:
+            return _Candidate(spec, trained, rows)
+        gain = self.at_random.gain(model).to(rows)[counts]
+        return _Candidate(spec, trained, rows - gain, float(gain.mean()))
 
     @property
     def _sets_are_open(self) -> bool:

@@ -458,13 +458,12 @@ class SelfMasking(MissingnessModel):
         intercept = self._base(rows, block.features, set_shares)
         slope = by_set(self.effects()[..., block.outputs], set_shares)
         logits = _Logits.of(cells, likelihood, eta, intercept, slope)
-        own, scale = cells.pick(eta), cells.pick(likelihood.scale[:, None, None, None])
         carries = self.get_buffer("carries")[block.features][cells.features][:, None, None] > 0
-        total, mean = torch.zeros_like(own), torch.zeros_like(own)
+        total, mean = torch.zeros_like(logits.eta), torch.zeros_like(logits.eta)
         for noise, weight in self._nodes():
             share = torch.sigmoid(-logits.at(noise)).clamp_min(_SMALLEST)
             share = weight * torch.where(carries, share, 1.0)
-            total, mean = total + share, mean + share * raw(own + scale * noise)
+            total, mean = total + share, mean + share * raw(logits.values(noise))
         return mean / total
 
     def _tilted_uniform(
@@ -502,10 +501,14 @@ class _Logits(NamedTuple):
 
     Attributes
     ----------
+    eta, scale : Tensor, shape (members, samples or 1, sets or 1, n)
+        Values where there is no noise, and what a unit of it adds.
     middle, spread : Tensor, shape (members, samples or 1, sets or 1, n)
-        Where there is no noise, and what a unit of it adds.
+        The same of the log odds.
     """
 
+    eta: Tensor
+    scale: Tensor
     middle: Tensor
     spread: Tensor
 
@@ -519,9 +522,13 @@ class _Logits(NamedTuple):
         slope: Tensor,
     ) -> _Logits:
         """Return those of some cells of a block."""
-        own = cells.pick(slope)
-        scale = cells.pick(likelihood.scale[:, None, None, None])
-        return cls(cells.pick(intercept) + own * cells.pick(eta), own * scale)
+        own, scale = cells.pick(eta), cells.pick(likelihood.scale[:, None, None, None])
+        steepness = cells.pick(slope)
+        return cls(own, scale, cells.pick(intercept) + steepness * own, steepness * scale)
+
+    def values(self, noise: Tensor) -> Tensor:
+        """Values at standard normal noise, shape (members, samples, sets, n)."""
+        return self.eta + self.scale * noise
 
     def at(self, noise: Tensor) -> Tensor:
         """Log odds at standard normal noise, shape (members, samples, sets, n)."""

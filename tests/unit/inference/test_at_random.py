@@ -24,25 +24,20 @@ def _block(rng, n):
     return table
 
 
-def _model(linear_gaussian, table, **options):
+def _at_random(linear_gaussian, table):
     exact = linear_gaussian(n_rows=4, n_sets=1, n_members=2, n_columns=table.shape[1])
     exact = exact.with_rows(table)
     gappy = tuple(np.flatnonzero(np.isnan(table).any(0)).tolist())
-    return exact.model(missingness="shared", gappy=gappy, **options), exact.store()
-
-
-def _gains(linear_gaussian, table):
-    model, store = _model(linear_gaussian, table)
+    model = exact.model(missingness="shared", gappy=gappy)
     folds = fold_rows(len(table), n_folds=2, seed=0)
-    at_random = GapsAtRandom(store, model.spec.layout, model.spec.gappy, folds)
-    return at_random, at_random.gain(model), folds, model, store
+    return GapsAtRandom(exact.store(), model.spec.layout, gappy, folds), model, folds
 
 
 def test_a_column_with_more_gaps_is_regressed_on_those_with_fewer(linear_gaussian, rng):
     table = rng.normal(size=(60, 4))
     for column, n in ((1, 30), (2, 10), (3, 20)):
         table[:n, column] = np.nan
-    at_random, *_ = _gains(linear_gaussian, table)
+    at_random, *_ = _at_random(linear_gaussian, table)
     # Columns with gaps are 1, 2 and 3; the regressors are the inputs of all four, then their gaps.
     expected = np.array(
         [[1, 1, 1], [0, 0, 0], [1, 0, 1], [1, 0, 0], [0, 0, 0], [1, 0, 1], [1, 0, 0]]
@@ -55,7 +50,7 @@ def test_a_column_with_more_gaps_is_regressed_on_those_with_fewer(linear_gaussia
 
 def test_the_gain_is_the_difference_of_log_probabilities(linear_gaussian, rng):
     table = _block(rng, 200)
-    at_random, gain, folds, model, _ = _gains(linear_gaussian, table)
+    at_random, model, folds = _at_random(linear_gaussian, table)
     with torch.no_grad():
         model.missingness.intercept.copy_(torch.tensor([2.5, 0.2, 0.3]).expand(2, 1, 3))
     gain = at_random.gain(model)
@@ -72,9 +67,7 @@ def test_the_gain_is_the_difference_of_log_probabilities(linear_gaussian, rng):
 def test_what_explains_gaps_no_better_gains_nothing(linear_gaussian, rng):
     table = rng.normal(size=(40, 5))
     table[rng.random(table.shape) < 0.3] = np.nan
-    model, store = _model(linear_gaussian, table)
-    folds = fold_rows(40, n_folds=2, seed=0)
-    at_random = GapsAtRandom(store, model.spec.layout, model.spec.gappy, folds)
+    at_random, model, folds = _at_random(linear_gaussian, table)
     with torch.no_grad():
         rate = 1 - np.isnan(table).mean(0)
         model.missingness.intercept.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
