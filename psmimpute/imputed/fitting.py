@@ -19,6 +19,9 @@ from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.telling import warn
 
 _NAME = re.compile(r"[^\W\d]\w*")
+# Tried one after the other. Those that statsmodels would try, the last three, stop short where the
+# variance between groups is near 0, and warn of it.
+_OPTIMIZERS_OF_MIXED_MODELS = ("powell", "bfgs", "lbfgs", "cg")
 Analysis = str | Callable[[pd.DataFrame], Any]
 ModelFunction = Callable[..., Any]
 
@@ -183,6 +186,8 @@ def _fitted(built: Any) -> Any:  # noqa: ANN401 (of any library)
     fit = getattr(built, "fit", None)
     if not callable(fit) or hasattr(built, "params") or hasattr(built, "coef_"):
         return built
+    if type(built).__name__ == "MixedLM":
+        return fit(method=list(_OPTIMIZERS_OF_MIXED_MODELS))
     # Iterative models of statsmodels print their convergence unless told not to.
     if "disp" in inspect.signature(fit).parameters:
         return fit(disp=0)

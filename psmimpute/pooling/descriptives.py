@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import stats
 
 from psmimpute.exceptions import ConfigError, PoolingError
+from psmimpute.pooling.frame_columns import column_of, numbers_of
 from psmimpute.pooling.joint import JointTest, d2
-from psmimpute.pooling.rubin import FloatArray
 from psmimpute.pooling.stats import PooledStat, members_of, pool_stat
 
 Scalar = str | bool | int | float
@@ -63,7 +63,7 @@ def pool_mean(
     """
     one = isinstance(columns, str) or not isinstance(columns, Iterable)
     names: list[str] = [columns] if one else list(columns)  # type: ignore[list-item]
-    values = [_numbers(frame, names, i, skipna=skipna) for i, frame in enumerate(frames)]
+    values = [numbers_of(frame, names, i, skipna=skipna) for i, frame in enumerate(frames)]
     counts = np.array([np.isfinite(block).sum(axis=0) for block in values])
     if (counts < 2).any():
         i, j = np.argwhere(counts < 2)[0]
@@ -82,7 +82,12 @@ def pool_mean(
 
 
 def pool_proportion(
-    frames: Iterable[pd.DataFrame], column: str, value: Scalar = True, *, alpha: float = 0.05
+    frames: Iterable[pd.DataFrame],
+    column: str,
+    value: Scalar = True,
+    *,
+    skipna: bool = False,
+    alpha: float = 0.05,
 ) -> PooledStat:
     """Pool the share of rows in which a column has a value.
 
@@ -97,6 +102,9 @@ def pool_proportion(
         Column.
     value : scalar, default True
         The value that is counted.
+    skipna : bool, default False
+        Whether rows without a value are left out, such as those to which the column does not
+        apply: the share is of the others.
     alpha : float, default 0.05
         One less the coverage of the intervals.
 
@@ -108,7 +116,8 @@ def pool_proportion(
     Raises
     ------
     PoolingError
-        If the column is absent, or no row of any imputation has the value, or each of them.
+        If the column is absent or still has missing values, or no row of any imputation has the
+        value, or each of them.
 
     Examples
     --------
@@ -120,9 +129,10 @@ def pool_proportion(
                estimate  conf_low  conf_high
     hyp = yes     0.222     0.055      0.584
     """
-    hits = [
-        _column(frame, column, i).eq(value).to_numpy(dtype=float) for i, frame in enumerate(frames)
-    ]
+    seen = [column_of(frame, column, i, skipna=skipna).dropna() for i, frame in enumerate(frames)]
+    hits = [values.eq(value).to_numpy(dtype=float) for values in seen]
+    if not min(map(len, hits)):
+        raise PoolingError(f"an imputation has no value of {column!r}: there is no share")
     p = np.array([hit.mean() for hit in hits])
     if not p.any():
         raise PoolingError(
@@ -175,7 +185,8 @@ def pool_quantiles(
     Raises
     ------
     PoolingError
-        If the column is absent or still has missing values.
+        If the column is absent or still has missing values, or so many rows share the value at a
+        quantile that it has no sampling variance.
 
     References
     ----------
@@ -195,10 +206,17 @@ def pool_quantiles(
     prob = [*np.atleast_1d(probabilities)]
     if not all(0 < p < 1 for p in prob):
         raise PoolingError(f"probabilities={probabilities!r} must lie between 0 and 1")
-    values = [_numbers(frame, [column], i)[:, 0] for i, frame in enumerate(frames)]
+    values = [numbers_of(frame, [column], i)[:, 0] for i, frame in enumerate(frames)]
+    variances = np.array([stats.mstats.mjci(value, prob) for value in values], dtype=float) ** 2
+    for i, j in np.argwhere(variances == 0)[:1]:
+        raise PoolingError(
+            f"the quantile {prob[j]:g} of {column!r} has no sampling variance in imputation "
+            f"{i + 1}, as so many rows have that value: leave it "
+            "out of probabilities=, or pool the share of that value by pool_proportion"
+        )
     return pool_stat(
         [np.quantile(value, prob) for value in values],
-        [np.asarray(stats.mstats.mjci(value, prob), dtype=float) ** 2 for value in values],
+        variances,
         dfcom=min(len(value) for value in values) - 1,
         member_of=members_of(frames),
         alpha=alpha,
@@ -257,7 +275,7 @@ def pool_correlation(
     """
     if method not in ("pearson", "spearman"):
         raise ConfigError(f"method must be 'pearson' or 'spearman', got {method!r}")
-    pairs = [_numbers(frame, [x, y], i) for i, frame in enumerate(frames)]
+    pairs = [numbers_of(frame, [x, y], i) for i, frame in enumerate(frames)]
     if min(len(pair) for pair in pairs) < 4:
         raise PoolingError("Fisher's z needs at least 4 rows")
     if method == "spearman":
@@ -330,7 +348,8 @@ def pool_independence(frames: Iterable[pd.DataFrame], x: str, y: str) -> JointTe
     Raises
     ------
     PoolingError
-        If a column is absent, has fewer than 2 levels, or a level is absent from an imputation.
+        If a column is absent, still has missing values, has fewer than 2 levels, or a level is
+        absent from an imputation.
 
     References
     ----------
@@ -346,7 +365,8 @@ def pool_independence(frames: Iterable[pd.DataFrame], x: str, y: str) -> JointTe
     0.896
     """
     tables = [
-        pd.crosstab(_column(frame, x, i), _column(frame, y, i)) for i, frame in enumerate(frames)
+        pd.crosstab(column_of(frame, x, i, skipna=False), column_of(frame, y, i, skipna=False))
+        for i, frame in enumerate(frames)
     ]
     shapes = {table.shape for table in tables}
     if len(shapes) > 1:
@@ -359,44 +379,3 @@ def pool_independence(frames: Iterable[pd.DataFrame], x: str, y: str) -> JointTe
         raise PoolingError(f"{x!r} and {y!r} need 2 levels each, got a table of {rows} x {columns}")
     found = [stats.chi2_contingency(table.to_numpy(), correction=False)[0] for table in tables]
     return pool_chi_square(np.asarray(found, dtype=float), (rows - 1) * (columns - 1))
-
-
-def _as_numbers(column: pd.Series) -> FloatArray:
-    if column.dtype.kind in "mM":
-        raise PoolingError(
-            f"the column {column.name!r} holds {column.dtype} values, no numbers: assign their "
-            "difference from a date in days, or durations over a unit, and pool that"
-        )
-    try:
-        return column.to_numpy(dtype=float, na_value=np.nan)
-    except (TypeError, ValueError):
-        raise PoolingError(
-            f"the column {column.name!r} holds {column.dtype} values, no numbers: pool_proportion "
-            "pools the share of a level"
-        ) from None
-
-
-def _column(frame: pd.DataFrame, name: str, i: int) -> pd.Series:
-    if not isinstance(frame, pd.DataFrame):
-        raise PoolingError(
-            f"needs the completed frames, such as those of imp, got a {type(frame).__name__}"
-        )
-    if name not in frame.columns:
-        raise PoolingError(
-            f"imputation {i + 1} has no column {name!r}, but {', '.join(map(str, frame.columns))}"
-        )
-    return frame[name]
-
-
-def _numbers(
-    frame: pd.DataFrame, names: Sequence[str], i: int, *, skipna: bool = False
-) -> FloatArray:
-    values = np.column_stack([_as_numbers(_column(frame, name, i)) for name in names])
-    if np.isnan(values).any() and not skipna:
-        j = int(np.argwhere(np.isnan(values))[0, 1])
-        raise PoolingError(
-            f"the column {names[j]!r} of imputation {i + 1} still has missing values: impute it, "
-            "or leave the rows out of all imputations; pool_mean(..., skipna=True) takes the mean "
-            "of those to which a column applies"
-        )
-    return values

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from psmimpute.exceptions import PoolingError
+from psmimpute.pooling.frame_columns import numbers_of, truths_of
 from psmimpute.pooling.item import Fitted, number_or_none
 from psmimpute.pooling.rubin import FloatArray
 from psmimpute.pooling.stats import PooledStat, members_of, pool_stat
@@ -77,6 +78,12 @@ def pool_r_squared(
             raise PoolingError(
                 f"the fit of imputation {i + 1} has no {name}: R² needs linear models"
             )
+        if value <= 0:
+            raise PoolingError(
+                f"{name} of imputation {i + 1} is {value:.3g}, and a share of variance that is not "
+                "positive has no Fisher's z"
+                + (": pool R² itself, adjusted=False" if adjusted else "")
+            )
         values.append(value)
         counts.append(nobs)
     return pool_stat(
@@ -101,7 +108,7 @@ def pool_auc(
     frames : iterable of DataFrame
         Completed frames.
     outcome : str
-        Binary column, 1 or True for cases.
+        Column of truth values or of 0 and 1, true for cases.
     score : str or callable
         Column that should be larger in cases, or a function that scores the rows of a frame.
     alpha : float, default 0.05
@@ -115,7 +122,8 @@ def pool_auc(
     Raises
     ------
     PoolingError
-        If an imputation lacks cases or controls, or its area is 0 or 1.
+        If a column is absent, has missing values or none of these, an imputation lacks cases or
+        controls, or its area is 0 or 1.
 
     References
     ----------
@@ -135,7 +143,7 @@ def pool_auc(
     """
     found = []
     for i, frame in enumerate(frames):
-        cases = frame[outcome].to_numpy(dtype=float) == 1
+        cases = truths_of(frame, outcome, i)
         if cases.sum() < 2 or (~cases).sum() < 2:
             raise PoolingError(
                 f"imputation {i + 1} has fewer than 2 cases or controls in {outcome!r}"
@@ -194,7 +202,7 @@ def pool_concordance(
     frames : iterable of DataFrame
         Completed frames.
     time, event : str
-        Columns of the time and of whether the event was seen.
+        Columns of the time, and of whether the event was seen: truth values, or 0 and 1.
     score : str or callable
         Column that should be larger where survival is longer, or a function that scores the rows
         of a frame.
@@ -209,7 +217,8 @@ def pool_concordance(
     Raises
     ------
     PoolingError
-        If no pair of rows can be compared, or the index is 0 or 1.
+        If a column is absent, has missing values or is not of its kind, no pair of rows can be
+        compared, or the index is 0 or 1.
 
     References
     ----------
@@ -229,8 +238,7 @@ def pool_concordance(
     """
     found = []
     for i, frame in enumerate(frames):
-        times = frame[time].to_numpy(dtype=float)
-        events = frame[event].to_numpy(dtype=float) == 1
+        times, events = numbers_of(frame, [time], i)[:, 0], truths_of(frame, event, i)
         if not events.any():
             raise PoolingError(f"imputation {i + 1} has no event in {event!r}")
         found.append(concordance(times, events, _scores(frame, score)))
@@ -300,12 +308,16 @@ def pool_kaplan_meier(
 ) -> PooledStat:
     """Pool Kaplan-Meier survival at given times on the complementary log-log scale.
 
+    Where survival at one of the times is 0 or 1 in some imputations, all are pooled on the scale of
+    the arcsine of its root. There its variance is one over four times the rows where survival is
+    at such an end.
+
     Parameters
     ----------
     frames : iterable of DataFrame
         Completed frames.
     time, event : str
-        Columns of the time and of whether the event was seen.
+        Columns of the time, and of whether the event was seen: truth values, or 0 and 1.
     at : sequence of float
         Times, in the unit of `time`.
     alpha : float, default 0.05
@@ -319,7 +331,8 @@ def pool_kaplan_meier(
     Raises
     ------
     PoolingError
-        If survival at a time is 1 or 0 in an imputation.
+        If a column is absent, has missing values or is not of its kind, or survival at a time is 1
+        in all imputations, or 0 in all.
 
     References
     ----------
@@ -339,17 +352,31 @@ def pool_kaplan_meier(
     S(5)      0.841     0.583      0.946
     S(10)     0.716     0.442      0.872
     """
-    points = np.asarray(at, dtype=float)
-    found = [
-        kaplan_meier(
-            frame[time].to_numpy(dtype=float), frame[event].to_numpy(dtype=float) == 1, points
+    points = np.atleast_1d(np.asarray(at, dtype=float))
+    n_rows, found = [], []
+    for i, frame in enumerate(frames):
+        times, events = numbers_of(frame, [time], i)[:, 0], truths_of(frame, event, i)
+        n_rows.append(len(times))
+        found.append(kaplan_meier(times, events, points))
+    survival, variance = (np.array(values) for values in zip(*found, strict=True))
+    at_an_edge = (survival == 0) | (survival == 1)
+    for j in np.flatnonzero((survival == 0).all(axis=0) | (survival == 1).all(axis=0))[:1]:
+        raise PoolingError(
+            f"survival at {points[j]:g} is {survival[0, j]:g} in all imputations, of which "
+            "nothing is to be estimated: leave it out of at="
         )
-        for frame in frames
-    ]
+    if at_an_edge.any():
+        inside = np.where(at_an_edge, 0.5, survival)
+        variance = np.where(
+            at_an_edge,
+            1 / (4 * np.array(n_rows)[:, None]),
+            variance / (4 * inside * (1 - inside)),
+        )
     return pool_stat(
-        [survival for survival, _variance in found],
-        [variance for _survival, variance in found],
-        transform="cloglog",
+        survival,
+        variance,
+        transform="arcsine" if at_an_edge.any() else "cloglog",
+        variances_of="transformed" if at_an_edge.any() else "estimate",
         member_of=members_of(frames),
         alpha=alpha,
         labels=[f"S({point:g})" for point in points],

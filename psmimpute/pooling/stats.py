@@ -225,6 +225,6 @@ def _check_support(q: FloatArray, scale: Transform, names: pd.Index) -> None:
         i, j = np.argwhere(outside)[0]
         raise PoolingError(
             f"the statistic {names[j]!r} of imputation {i + 1} is {q[i, j]:.6g}, outside the open "
-            f"interval ({low:g}, {high:g}) of the {scale.name} transform: choose another "
-            "transform, or a statistic that is not at its limit"
+            f"interval ({low:g}, {high:g}) of the {scale.name} transform: pool_stat takes another "
+            "with transform=, or choose a statistic that is not at its limit"
         )

@@ -226,6 +226,11 @@ def _not_converged(inner: Fitted) -> str | None:
         converged = getattr(inner, "converged", None)
     if converged is None or bool(converged):
         return None
+    if type(inner).__name__ == "MixedLMResults":
+        return (
+            "did not converge, as happens where a variance of the groups is near 0: fit it by "
+            "fit(method='powell'), or without that random effect"
+        )
     return "did not converge; raise maxiter, or simplify the model"
 
 

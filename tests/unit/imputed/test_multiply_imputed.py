@@ -281,6 +281,11 @@ def test_keywords_go_to_the_model(imp):
     gee = imp.pool("weight ~ height", model=smf.gee, groups="town")
     called = imp.pool(lambda d: smf.gee("weight ~ height", "town", d).fit())
     assert_allclose(gee.bse, called.bse)
+    mixed = imp.pool("weight ~ height", model=smf.mixedlm, groups="town")
+    called = imp.pool(
+        lambda d: smf.mixedlm("weight ~ height", d, groups="town").fit(method="powell")
+    )
+    assert_allclose(mixed.params, called.params, rtol=1e-4)
     with pytest.raises(ImputationError, match=r"missing 1 required.*; give it as a keyword"):
         imp.pool("weight ~ height", model=smf.gee)
     with pytest.raises(ImputationError, match="family: keywords are a model's"):

@@ -118,6 +118,16 @@ def test_mixed_models_give_their_fixed_effects():
     assert pool(fits).nobs == N
 
 
+@pytest.mark.filterwarnings("ignore:.*ptimization:UserWarning")
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.ConvergenceWarning")
+def test_mixed_models_where_groups_hardly_differ_name_another_optimizer():
+    frames = [_frame(seed).assign(unit=np.arange(N) // 10) for seed in (1, 2)]
+    fits = [smf.mixedlm("y ~ x", frame, groups="unit").fit(maxiter=1) for frame in frames]
+    assert not all(fit.converged for fit in fits)
+    with pytest.raises(PoolingError, match=r"near 0: fit it by fit\(method='powell'\)"):
+        pool(fits)
+
+
 def test_mixed_models_by_maximum_likelihood_compare_by_d2():
     def fit(formula):
         return [

@@ -191,6 +191,14 @@ def test_r_squared_needs_linear_models(frames):
         pool_r_squared(fits)
 
 
+def test_adjusted_r_squared_below_zero_says_what_to_pool(frames):
+    noise = [f.assign(z=np.random.default_rng(i).normal(size=25)) for i, f in enumerate(frames)]
+    fits = [smf.ols("z ~ bmi", frame).fit() for frame in noise]
+    assert min(fit.rsquared_adj for fit in fits) < 0
+    with pytest.raises(PoolingError, match="not positive has no Fisher's z: pool R² itself"):
+        pool_r_squared(fits, adjusted=True)
+
+
 def test_quantiles_have_the_standard_errors_of_maritz_and_jarrett(frames):
     ours = pool_quantiles(frames, "chl", [0.5])
     expected = pool_rubin(
@@ -267,8 +275,66 @@ def test_kaplan_meier_agrees_with_survival(completed, r_values):
     pooled = pool_kaplan_meier(frames, "time", "event", [100, 365])
     assert list(pooled.labels) == ["S(100)", "S(365)"]
     assert (pooled.conf_low > 0).all()
-    with pytest.raises(PoolingError, match=r"statistic 'S\(0\)' of imputation 1 is 1"):
+    with pytest.raises(PoolingError, match="survival at 0 is 1 in all imputations"):
         pool_kaplan_meier(frames, "time", "event", [0])
+
+
+def test_kaplan_meier_where_some_imputations_have_no_event_yet():
+    times, rng = np.arange(1.0, 41.0), np.random.default_rng(4)
+    events = [np.where(times < 3 + (i > 2), i > 2, rng.uniform(size=40) < 0.5) for i in range(6)]
+    frames = [pd.DataFrame({"time": times, "died": seen}) for seen in events]
+    pooled = pool_kaplan_meier(frames, "time", "died", [2.0, 20.0])
+    assert pooled.transform == "arcsine"
+    survival = np.array([kaplan_meier(times, seen, np.array([2.0]))[0] for seen in events])
+    assert (survival == 1).any(axis=0).all()
+    assert (survival == 1).mean() == 0.5
+    expected = np.sin(np.arcsin(np.sqrt(survival)).mean()) ** 2
+    assert_allclose(pooled.estimate[0], expected)
+    # Without censoring before it, Greenwood's variance is that of a share: 1 / (4 n) on this scale.
+    assert_allclose(pooled.pooled.ubar[0], 1 / (4 * 40))
+    assert (pooled.conf_low > 0).all()
+    assert (pooled.conf_high <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (["dead", "alive"] * 20, "'died' must hold 0 and 1 or truth values, not 'dead', 'alive'"),
+        ([1, 2] * 20, "'died' must hold 0 and 1 or truth values, not 1, 2"),
+        ([1.0, np.nan] * 20, "'died' of imputation 1 still has missing values"),
+    ],
+)
+def test_events_are_truth_values(event, message):
+    frame = pd.DataFrame({"time": np.arange(1.0, 41.0), "died": event, "risk": np.arange(40.0)})
+    for call in (
+        lambda f: pool_kaplan_meier(f, "time", "died", [5.0]),
+        lambda f: pool_concordance(f, "time", "died", "risk"),
+        lambda f: pool_auc(f, "died", "risk"),
+    ):
+        with pytest.raises(PoolingError, match=message):
+            call([frame, frame])
+    for dtype in ("boolean", "Int64", "category", object):
+        kept = frame.assign(died=pd.Series([1, 0] * 20).astype(dtype))
+        assert 0 < pool_auc([kept, kept], "died", "risk").estimate[0] < 1
+
+
+def test_shares_and_tables_want_all_values_or_say_so():
+    seen = pd.Series(["a", "b", None, "a"] * 10, dtype="category")
+    frames = [pd.DataFrame({"x": seen, "y": ["u", "v", "v", "v"] * 10})] * 2
+    with pytest.raises(PoolingError, match="'x' of imputation 1 still has missing values"):
+        pool_proportion(frames, "x", "a")
+    with pytest.raises(PoolingError, match="'x' of imputation 1 still has missing values"):
+        pool_independence(frames, "x", "y")
+    assert_allclose(pool_proportion(frames, "x", "a", skipna=True).estimate, 2 / 3)
+    with pytest.raises(PoolingError, match="an imputation has no value of 'x'"):
+        pool_proportion([f.assign(x=None) for f in frames], "x", "a", skipna=True)
+
+
+def test_quantiles_among_ties_say_what_to_do():
+    frames = [pd.DataFrame({"k": [0] * 900 + [1] * 300 + [2] * 300})] * 2
+    with pytest.raises(PoolingError, match=r"the quantile 0\.25 of 'k' has no sampling variance"):
+        pool_quantiles(frames, "k")
+    assert pool_quantiles(frames, "k", [0.8]).std_error[0] > 0
 
 
 def test_rows_without_a_value_can_be_skipped(frames):

@@ -1,0 +1,133 @@
+"""Columns of completed frames, as the numbers, truth values or levels that a statistic needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from psmimpute.exceptions import PoolingError
+from psmimpute.pooling.rubin import FloatArray
+
+
+def column_of(frame: pd.DataFrame, name: str, i: int, *, skipna: bool = True) -> pd.Series:
+    """Find a column of a completed frame.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Completed frame of imputation `i`.
+    name : str
+        Column.
+    i : int
+        Position of the imputation, for messages.
+    skipna : bool, default True
+        Whether missing values may remain.
+
+    Returns
+    -------
+    Series
+
+    Raises
+    ------
+    PoolingError
+        If there is no such frame or column, or values are missing and may not be.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise PoolingError(
+            f"needs the completed frames, such as those of imp, got a {type(frame).__name__}"
+        )
+    if name not in frame.columns:
+        raise PoolingError(
+            f"imputation {i + 1} has no column {name!r}, but {', '.join(map(str, frame.columns))}"
+        )
+    column = frame[name]
+    if not skipna and column.isna().any():
+        raise PoolingError(
+            f"the column {name!r} of imputation {i + 1} still has missing values: impute it, "
+            "or leave the rows out of all imputations; pool_mean and pool_proportion take those to "
+            "which a column applies with skipna=True"
+        )
+    return column
+
+
+def numbers_of(
+    frame: pd.DataFrame, names: Sequence[str], i: int, *, skipna: bool = False
+) -> FloatArray:
+    """Read columns of a completed frame as numbers.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Completed frame of imputation `i`.
+    names : sequence of str
+        Columns.
+    i : int
+        Position of the imputation, for messages.
+    skipna : bool, default False
+        Whether missing values may remain; they are NaN then.
+
+    Returns
+    -------
+    ndarray, shape (n, len(names))
+
+    Raises
+    ------
+    PoolingError
+        If a column is absent, holds no numbers, or has missing values that it may not have.
+    """
+    return np.column_stack(
+        [_as_numbers(column_of(frame, name, i, skipna=skipna)) for name in names]
+    )
+
+
+def truths_of(frame: pd.DataFrame, name: str, i: int) -> npt.NDArray[np.bool_]:
+    """Read a column of a completed frame as truth values.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Completed frame of imputation `i`.
+    name : str
+        Column of truth values, or of the numbers 0 and 1.
+    i : int
+        Position of the imputation, for messages.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    PoolingError
+        If the column is absent, has missing values, or holds anything but 0, 1, False and True.
+    """
+    column = column_of(frame, name, i, skipna=False)
+    try:
+        values = column.to_numpy(dtype=float)
+    except (TypeError, ValueError):
+        values = None
+    if values is None or not np.isin(values, (0.0, 1.0)).all():
+        found = ", ".join(repr(value) for value in pd.unique(column).tolist()[:3])
+        raise PoolingError(
+            f"the column {name!r} must hold 0 and 1 or truth values, not {found}: make one that "
+            f"does, such as imp.assign(event=lambda d: d[{name!r}] == ...)"
+        )
+    return np.asarray(values == 1)
+
+
+def _as_numbers(column: pd.Series) -> FloatArray:
+    if column.dtype.kind in "mM":
+        raise PoolingError(
+            f"the column {column.name!r} holds {column.dtype} values, no numbers: assign their "
+            "difference from a date in days, or durations over a unit, and pool that"
+        )
+    try:
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise PoolingError(
+            f"the column {column.name!r} holds {column.dtype} values, no numbers: pool_proportion "
+            "pools the share of a level"
+        ) from None
