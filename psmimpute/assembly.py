@@ -22,7 +22,7 @@ from psmimpute.table.transforms import TransformKind
 # Standard deviations by which draws of a column that goes by logarithms or roots may lie beyond
 # the observed ones: what is little on that scale is much on the column's own.
 _BEYOND = 1.5
-_BENT = (TransformKind.LOG, TransformKind.CUBE_ROOT, TransformKind.SQRT)
+_BENT = (TransformKind.LOG, TransformKind.LOG1P, TransformKind.CUBE_ROOT, TransformKind.SQRT)
 
 Unseen = Literal["error", "missing"]
 

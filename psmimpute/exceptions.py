@@ -85,6 +85,10 @@ class SuspectValueWarning(PSMWarning):
     """A far number or an odd text looks like a code for a missing value."""
 
 
+class ExactRelationWarning(PSMWarning):
+    """A column is a linear function of others, to which imputed values keep only nearly."""
+
+
 class LowESSWarning(PSMWarning):
     """Importance weights are so uneven that some rows' draws rest on few samples."""
 

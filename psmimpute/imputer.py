@@ -61,6 +61,7 @@ from psmimpute.table.applicability import Applicability
 from psmimpute.table.chosen_cells import Where, chosen_cells
 from psmimpute.table.conforming import conform
 from psmimpute.table.encoded import EncodedTable
+from psmimpute.table.exact_relations import warn_of_exact_relations
 from psmimpute.table.expressions import Expression
 from psmimpute.table.infer import schema_with_derived
 from psmimpute.table.json_values import from_json, to_json
@@ -477,6 +478,12 @@ class PSMImputer:
         TrainingInterruptedError
             If training was interrupted from the keyboard.
 
+        Warns
+        -----
+        ExactRelationWarning
+            If a column with gaps is a linear function of others to the last digit, or one of those
+            has gaps.
+
         Examples
         --------
         >>> psm.PSMImputer(m=2, seed=1, n_sets=1, fit=psm.FitConfig(max_steps=5)).fit(df).n_sets_
@@ -509,6 +516,7 @@ class PSMImputer:
         self.seed_: int = secrets.randbits(32) if self.seed is None else int(self.seed)
         with remembered() as told:
             read_derived(self.derived, df)
+            warn_of_exact_relations(df, schema)
             table = self._encode(df)
             self.fitted_: FittedModel = self._fit_table(table, train=train)
             self.warnings_: tuple[str, ...] = tuple(told)
@@ -986,6 +994,8 @@ def impute(
         If no cell is missing: the imputations are copies.
     LowESSWarning, ConvergenceWarning, ConstantColumnWarning, SparseColumnWarning
         Each for its cause.
+    ExactRelationWarning
+        As in :meth:`PSMImputer.fit`.
     NegativeImputationWarning, PileUpWarning
         As in :meth:`PSMImputer.impute`.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -42,23 +43,26 @@ class DerivedColumns:
         """Names of the columns, each once."""
         return [*dict.fromkeys(name for name, _ in self.recipes)]
 
-    def extended(self, columns: Mapping[str, object]) -> DerivedColumns:
+    def extended(
+        self, columns: Mapping[str, object], known: Iterable[Hashable] = ()
+    ) -> DerivedColumns:
         """Return the same with columns added at the end.
 
         Parameters
         ----------
         columns : mapping of str to callable or object
-            Recipes, or values to use as they are.
+            Functions of a frame; texts that compute something of known columns, which are
+            formulas; other values, to use as they are.
+        known : iterable of hashable, optional
+            Names of the columns of a frame.
 
         Returns
         -------
         DerivedColumns
             A new object.
         """
-        added = [
-            (name, cast("Recipe", value) if callable(value) else _Constant(value))
-            for name, value in columns.items()
-        ]
+        names = {str(name) for name in (*known, *self.names, *columns)}
+        added = [(name, _recipe(value, names)) for name, value in columns.items()]
         return DerivedColumns((*self.recipes, *added))
 
     def compute(self, frame: pd.DataFrame, k: int) -> None:
@@ -233,6 +237,17 @@ def _check_observed(name: Hashable, recipe: Expression, rows: pd.DataFrame) -> N
             f"observed it is not what {recipe.text!r} gives: its gaps will not fit the rest",
             DerivedMismatchWarning,
         )
+
+
+def _recipe(value: object, known: set[str]) -> Recipe:
+    if callable(value):
+        return cast("Recipe", value)
+    if isinstance(value, str):
+        with suppress(ConfigError):
+            formula = Expression(value)
+            if formula.computes and known.intersection(formula.names):
+                return formula
+    return _Constant(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,15 +9,19 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from psmimpute.exceptions import ImputationError, PoolingWarning
 from psmimpute.imputed.imputed_table import ImputedTable
+from psmimpute.pooling.frame_columns import plain_columns
 from psmimpute.telling import warn
 
+# Keywords of statsmodels' fits, which some of them hide behind ``**kwargs``.
+_EVERY_FIT = ("cov_type", "cov_kwds", "use_t")
+# Keywords of one value for each row, of which statsmodels takes no names of columns.
+_OF_ROWS = ("weights", "freq_weights", "var_weights", "exposure", "offset")
 _NAME = re.compile(r"[^\W\d]\w*")
 # Tried one after the other. Those that statsmodels would try, the last three, stop short where the
 # variance between groups is near 0, and warn of it.
@@ -40,7 +44,7 @@ def as_function(
     model : callable, optional
         For a formula: what is called as ``model(formula, frame)``.
     options : mapping, optional
-        Keywords that the model is called with too.
+        Keywords that the model is called with too, or its ``fit``.
 
     Returns
     -------
@@ -122,7 +126,7 @@ def fit_each(
             message = f"the analysis failed on imputation {k}: {error!r}"
             if "required positional argument" in str(error):
                 message += "; give it as a keyword beside model=, such as groups='clinic'"
-            if "is not defined" in str(error):
+            if isinstance(error, KeyError) or "is not defined" in str(error):
                 message += f"; the columns are {', '.join(map(repr, completed.columns))}"
             raise ImputationError(message) from error
 
@@ -171,44 +175,59 @@ class _FormulaAnalysis:
     def __init__(self, formula: str, model: ModelFunction, options: Mapping[str, Any]) -> None:
         self._formula, self._model = formula, model
         self._options: dict[str, Any] = dict(options)
+        self._of_fit: dict[str, Any] = {}
         if getattr(model, "__name__", "") == "from_formula":
+            self._of_fit = {name: self._options.pop(name) for name in _of_fit(model, options)}
             self._options["eval_env"] = _callers_names()
 
     def __call__(self, frame: pd.DataFrame) -> object:
-        plain = _plain(frame, self._formula)
-        if "groups" in self._options:  # of statsmodels' models some take them before the data
-            return _fitted(self._model(self._formula, data=plain, **self._options))
-        return _fitted(self._model(self._formula, plain, **self._options))
+        plain = plain_columns(frame, outcome=self._formula.split("~")[0].strip())
+        of_fit = self._of_fit
+        if "cov_kwds" in of_fit:
+            of_fit = of_fit | {"cov_kwds": _with_columns(of_fit["cov_kwds"], frame)}
+        options = self._options | {
+            name: plain[value]
+            for name, value in self._options.items()
+            if name in _OF_ROWS and isinstance(value, str) and value in plain.columns
+        }
+        if "groups" in options:  # of statsmodels' models some take them before the data
+            return _fitted(self._model(self._formula, data=plain, **options), of_fit)
+        return _fitted(self._model(self._formula, plain, **options), of_fit)
 
 
-def _fitted(built: Any) -> Any:  # noqa: ANN401 (of any library)
+def _of_fit(model: Any, options: Mapping[str, Any]) -> list[str]:  # noqa: ANN401 (of any library)
+    """Keywords that statsmodels takes when it fits, and not when it builds the model."""
+    kind = getattr(model, "__self__", None)
+    if not inspect.isclass(kind) or not hasattr(kind, "fit"):
+        return []
+    building = {*inspect.signature(kind).parameters, *inspect.signature(model).parameters}
+    fitting = {*inspect.signature(kind.fit).parameters, *_EVERY_FIT}
+    return [name for name in options if name in fitting and name not in building]
+
+
+def _with_columns(of_covariance: Any, frame: pd.DataFrame) -> Any:  # noqa: ANN401 (of the user)
+    """Replace the names of columns, such as ``groups="clinic"``, by codes of their values."""
+    if not isinstance(of_covariance, Mapping):
+        return of_covariance
+    return {
+        name: pd.factorize(frame[value])[0]
+        if isinstance(value, str) and value in frame.columns
+        else value
+        for name, value in of_covariance.items()
+    }
+
+
+def _fitted(built: Any, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (of any library)
     """Fit a model that has not been fitted yet; anything else is returned as it is."""
     fit = getattr(built, "fit", None)
     if not callable(fit) or hasattr(built, "params") or hasattr(built, "coef_"):
         return built
     if type(built).__name__ == "MixedLM":
-        return fit(method=list(_OPTIMIZERS_OF_MIXED_MODELS))
+        options = {"method": list(_OPTIMIZERS_OF_MIXED_MODELS)} | dict(options)
     # Iterative models of statsmodels print their convergence unless told not to.
     if "disp" in inspect.signature(fit).parameters:
-        return fit(disp=0)
-    return fit()
-
-
-def _plain(frame: pd.DataFrame, formula: str) -> pd.DataFrame:
-    """Columns as formulas take them: nullable ones plain, a truth value on the left a number."""
-    outcome = formula.split("~")[0].strip()
-    frame = frame.copy(deep=False)
-    for position, dtype in enumerate(frame.dtypes):
-        column = frame.iloc[:, position]
-        truth = pd.api.types.is_bool_dtype(dtype)
-        if truth and frame.columns[position] == outcome:
-            frame.isetitem(position, column.astype("Float64").to_numpy(float, na_value=np.nan))
-        elif truth and not isinstance(dtype, np.dtype):
-            plain = column.astype(object if column.isna().any() else bool)
-            frame.isetitem(position, cast("Any", plain.where(column.notna(), None)))
-        elif not isinstance(dtype, np.dtype) and pd.api.types.is_numeric_dtype(dtype):
-            frame.isetitem(position, column.to_numpy(float, na_value=np.nan))
-    return frame
+        options = {"disp": 0} | dict(options)
+    return fit(**options)
 
 
 def _callers_names() -> object:

@@ -170,7 +170,9 @@ class MultiplyImputed(ImputedTable):
             Whether to show a progress bar; by default not.
         **options
             For a formula: keywords that the model is called with too, such as ``family=`` of a
-            generalised linear model or ``groups="clinic"`` of a mixed one.
+            generalised linear model or ``groups="clinic"`` of a mixed one. Those of statsmodels'
+            ``fit`` go there: ``cov_type="HC3"``, ``method="powell"``, or
+            ``cov_type="cluster", cov_kwds={"groups": "clinic"}``, where columns are named.
 
         Returns
         -------
@@ -271,7 +273,8 @@ class MultiplyImputed(ImputedTable):
         ----------
         **columns : callable or object
             For each new column a function of the completed frame, with the columns assigned
-            before it, or a value to put there as it is.
+            before it; or a formula of columns such as ``"weight / height**2"``, as ``derived=``
+            of :func:`psmimpute.impute` takes it; or another value, to put there as it is.
 
         Returns
         -------
@@ -281,15 +284,17 @@ class MultiplyImputed(ImputedTable):
         Raises
         ------
         ImputationError
-            If a function fails on the first completed frame.
+            If a function or formula fails on the first completed frame.
 
         Examples
         --------
+        >>> imp.assign(high="chl > 200").complete(1)["high"].sum()
+        np.int64(13)
         >>> imp.assign(ratio=lambda d: d["chl"] / d["bmi"]).complete(1)["ratio"].notna().all()
         np.True_
         """
         result = copy.copy(self)
-        result._derived = self._derived.extended(columns)
+        result._derived = self._derived.extended(columns, self._data.columns)
         result._frame(1)
         return result
 

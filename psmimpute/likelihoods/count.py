@@ -27,9 +27,9 @@ class CountLikelihood(NumberLikelihood):
 
     .. math:: P(k \mid \eta) = \Phi\{(g(k + 1/2) - \eta) / s\} - \Phi\{(g(k - 1/2) - \eta) / s\}
 
-    with Phi the normal distribution function, g the column's transform (identity, square root or
-    log) and g(-1/2) read as minus infinity. Over- and underdispersion are both within reach, which
-    they are not for Poisson or negative binomial counts.
+    with Phi the normal distribution function, g the column's transform (identity, a root or a
+    logarithm) and g(-1/2) read as minus infinity. Over- and underdispersion are both within reach,
+    which they are not for Poisson or negative binomial counts.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
-"""Columns of completed frames, as the numbers, truth values or levels that a statistic needs."""
+"""Columns of completed frames, as statistics and formulas need them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -116,6 +117,35 @@ def truths_of(frame: pd.DataFrame, name: str, i: int) -> npt.NDArray[np.bool_]:
             f"does, such as imp.assign(event=lambda d: d[{name!r}] == ...)"
         )
     return np.asarray(values == 1)
+
+
+def plain_columns(frame: pd.DataFrame, *, outcome: str = "") -> pd.DataFrame:
+    """Return a frame as formulas take it: of nullable columns, the plain ones of the same values.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With columns of any dtype.
+    outcome : str, optional
+        Column that is 0 and 1 afterwards if it holds truth values.
+
+    Returns
+    -------
+    DataFrame
+        Shallow copy; missing numbers are NaN, missing truth values None.
+    """
+    frame = frame.copy(deep=False)
+    for position, dtype in enumerate(frame.dtypes):
+        column = frame.iloc[:, position]
+        truth = pd.api.types.is_bool_dtype(dtype)
+        if truth and frame.columns[position] == outcome:
+            frame.isetitem(position, column.astype("Float64").to_numpy(float, na_value=np.nan))
+        elif truth and not isinstance(dtype, np.dtype):
+            plain = column.astype(object if column.isna().any() else bool)
+            frame.isetitem(position, cast("Any", plain.where(column.notna(), None)))
+        elif not isinstance(dtype, np.dtype) and pd.api.types.is_numeric_dtype(dtype):
+            frame.isetitem(position, column.to_numpy(float, na_value=np.nan))
+    return frame
 
 
 def _as_numbers(column: pd.Series) -> FloatArray:

@@ -331,8 +331,8 @@ def pool_kaplan_meier(
     Raises
     ------
     PoolingError
-        If a column is absent, has missing values or is not of its kind, or survival at a time is 1
-        in all imputations, or 0 in all.
+        If a column is absent, has missing values or is not of its kind, a time lies beyond the
+        last of the rows, or survival at a time is 1 in all imputations, or 0 in all.
 
     References
     ----------
@@ -356,6 +356,11 @@ def pool_kaplan_meier(
     n_rows, found = [], []
     for i, frame in enumerate(frames):
         times, events = numbers_of(frame, [time], i)[:, 0], truths_of(frame, event, i)
+        if points.max() > times.max():
+            raise PoolingError(
+                f"at={points.max():g} lies beyond the last time of imputation {i + 1}, "
+                f"{times.max():g}: survival is not known there"
+            )
         n_rows.append(len(times))
         found.append(kaplan_meier(times, events, points))
     survival, variance = (np.array(values) for values in zip(*found, strict=True))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from psmimpute.exceptions import PoolingError
+from psmimpute.pooling.frame_columns import plain_columns
 from psmimpute.pooling.item import Fitted
 from psmimpute.pooling.missing_information import t_quantile
 from psmimpute.pooling.moments import pool_columns
@@ -194,7 +195,10 @@ class Rows:
     @property
     def options(self) -> dict[str, Any]:
         """What differs from the defaults, which not every library's models know."""
-        known = {"exog": self.exog, "exposure": self.exposure, "offset": self.offset}
+        exog = self.exog
+        if isinstance(exog, pd.DataFrame) and self.transform:
+            exog = plain_columns(exog)
+        known = {"exog": exog, "exposure": self.exposure, "offset": self.offset}
         given = {name: value for name, value in known.items() if value is not None}
         return given if self.transform else given | {"transform": False}
 

@@ -93,7 +93,9 @@ class PooledStat:
         return str(self.to_frame().to_html())
 
     def __repr__(self) -> str:
-        return f"{self.to_frame()!r}\n(pooled over {self.pooled.m} imputations, {self.transform})"
+        # Of a frame's own repr a narrow terminal shows the ends, and not the interval.
+        table = self.to_frame().to_string(float_format="{:.4g}".format)
+        return f"{table}\n(pooled over {self.pooled.m} imputations, {self.transform})"
 
 
 def pool_stat(

@@ -168,6 +168,11 @@ class Expression:
         ]
         return tuple(dict.fromkeys(self._quoted.get(n, n) for _, _, n in sorted(found)))
 
+    @property
+    def computes(self) -> bool:
+        """Whether anything is computed: the formula is more than a name or a constant."""
+        return not isinstance(self._tree, (ast.Name, ast.Constant))
+
     @cached_property
     def texts(self) -> tuple[tuple[str, str], ...]:
         """Columns and the texts that they are compared with, for equality."""

@@ -62,6 +62,13 @@ POWERS = {
     TransformKind.CUBE_ROOT: 1 / 3,
     TransformKind.LOG: 0.0,
 }
+# Scales of counts, the weakest first.
+_SCALES_OF_COUNTS = (
+    TransformKind.IDENTITY,
+    TransformKind.SQRT,
+    TransformKind.CUBE_ROOT,
+    TransformKind.LOG1P,
+)
 # Half the 95 % quantile of chi square with one degree of freedom: log likelihoods closer than this
 # do not tell powers apart, and the weaker has the lighter tail.
 _MOST_BEHIND = 1.92
@@ -457,11 +464,13 @@ def choose_for_count(x: FloatArray) -> Transform:
     Returns
     -------
     Transform
-        The weakest of identity, square root and logarithm that a likelihood ratio test of the 5 %
-        level against the best of them does not reject as the scale on which the counts are
-        rounded normal values. Or, where few distinct values are plainly not so on any of them, the
-        scores between which a normal value would round to them as often as they were observed:
-        whole numbers that are codes, or pile up at an end.
+        The weakest of identity, square root, cube root and logarithm that a likelihood ratio test
+        of the 5 % level against the best of them does not reject as the scale on which the counts
+        are rounded normal values: a root of Poisson counts, say, or a cube root of geometric ones,
+        to which a logarithm would give a tail far heavier than theirs. Or, where few distinct
+        values are plainly not so on any of them, the scores between which a normal value would
+        round to them as often as they were observed: whole numbers that are codes, or pile up at
+        an end.
     """
     values, counts = np.unique(x, return_counts=True)
     if len(values) > _MOST_DISTINCT:
@@ -469,8 +478,7 @@ def choose_for_count(x: FloatArray) -> Transform:
         some = np.quantile(x, places, method="nearest")
         values, counts = np.unique(some, return_counts=True)
         counts = counts * (len(x) // _MOST_DISTINCT)
-    kinds = (TransformKind.IDENTITY, TransformKind.SQRT, TransformKind.LOG1P)
-    fitted = [Transform.fitted(kind, x) for kind in kinds]
+    fitted = [Transform.fitted(kind, x) for kind in _SCALES_OF_COUNTS]
     if len(values) < 3:
         return fitted[0]
     likely = {each: rounded_log_likelihood(each, values, counts) for each in fitted}

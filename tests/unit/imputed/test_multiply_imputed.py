@@ -292,6 +292,35 @@ def test_keywords_go_to_the_model(imp):
         imp.fit(len, family=family)
 
 
+def test_keywords_of_a_fit_go_to_the_fit(imp):
+    robust = imp.pool("weight ~ height", model=smf.ols, cov_type="HC3")
+    called = imp.pool(lambda d: smf.ols("weight ~ height", d).fit(cov_type="HC3"))
+    assert_allclose(robust.bse, called.bse)
+    assert (robust.bse != imp.pool("weight ~ height", model=smf.ols).bse).all()
+    towns = {"groups": "town"}
+    by_town = imp.pool("weight ~ height", model=smf.ols, cov_type="cluster", cov_kwds=towns)
+    called = imp.pool(
+        lambda d: smf.ols("weight ~ height", d).fit(
+            cov_type="cluster", cov_kwds={"groups": pd.factorize(d["town"])[0]}
+        )
+    )
+    assert_allclose(by_town.bse, called.bse)
+    assert_allclose(by_town.df, called.df)
+    # Of a model that has an argument of that name, it stays the model's.
+    family = sm.families.Gaussian()
+    glm = imp.pool("weight ~ height", model=smf.glm, family=family, scale=4.0)
+    called = imp.pool(lambda d: smf.glm("weight ~ height", d, family=family).fit(scale=4.0))
+    assert_allclose(glm.bse, called.bse)
+
+
+def test_columns_of_weights_can_be_named(imp):
+    named = imp.pool("weight ~ done", model=smf.wls, weights="height")
+    called = imp.pool(lambda d: smf.wls("weight ~ done", d, weights=d["height"]).fit())
+    assert_allclose(named.bse, called.bse)
+    with pytest.raises(ImputationError, match=r"KeyError.*; the columns are 'done', 'height'"):
+        imp.pool("weight ~ height", model=smf.mixedlm, groups="city")
+
+
 def test_iterative_models_stay_silent(imp, capsys):
     tall = imp.assign(tall=lambda d: (d["height"] > 170).astype(int))
     tall.fit("tall ~ done", model=smf.logit)

@@ -30,6 +30,19 @@ def test_assigned_columns_are_computed_in_each_frame(imp):
     assert "ratio" not in imp.complete(1)
 
 
+def test_formulas_can_be_assigned_and_other_texts_are_values(imp):
+    more = imp.assign(tall="height > 170", twice="2 * tall", arm="control", copy="height")
+    for completed in more:
+        assert_frame_equal(
+            completed[["tall"]], (completed[["height"]] > 170).set_axis(["tall"], axis=1)
+        )
+        assert_allclose(completed["twice"], 2.0 * completed["tall"])
+        assert (completed["arm"] == "control").all()
+        assert (completed["copy"] == "height").all()
+    with pytest.raises(ImputationError, match=r"'tall' could not be computed.*tallness"):
+        imp.assign(tall="tallness > 170 and height > 0")
+
+
 def test_assigned_columns_store_nothing(imp):
     assert imp.assign(ratio=ratio).values.keys() == imp.values.keys()
 

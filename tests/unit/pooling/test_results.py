@@ -445,6 +445,16 @@ def test_the_scale_and_the_second_summary_are_those_of_the_analyses(rng):
     assert np.isnan(pooled.scale)
 
 
+def test_rows_with_nullable_columns_are_predicted(frames):
+    truth = [f.assign(hit=f["hit"] == 1) for f in frames]
+    pooled = pool([smf.ols("y ~ x + hit", frame).fit() for frame in truth])
+    plain = truth[0].head(10)
+    nullable = plain.convert_dtypes()
+    assert_allclose(pooled.predict(nullable), pooled.predict(plain))
+    expected = pooled.get_prediction(plain).summary_frame()
+    assert_allclose(pooled.get_prediction(nullable).summary_frame(), expected)
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [({"x": [0.0]}, "'g' is not defined"), ({"x": [0.0], "g": ["z"]}, "expected levels")],

@@ -275,6 +275,8 @@ def test_kaplan_meier_agrees_with_survival(completed, r_values):
     pooled = pool_kaplan_meier(frames, "time", "event", [100, 365])
     assert list(pooled.labels) == ["S(100)", "S(365)"]
     assert (pooled.conf_low > 0).all()
+    with pytest.raises(PoolingError, match="at=5000 lies beyond the last time of imputation 1"):
+        pool_kaplan_meier(frames, "time", "event", [100, 5000])
     with pytest.raises(PoolingError, match="survival at 0 is 1 in all imputations"):
         pool_kaplan_meier(frames, "time", "event", [0])
 
@@ -328,6 +330,13 @@ def test_shares_and_tables_want_all_values_or_say_so():
     assert_allclose(pool_proportion(frames, "x", "a", skipna=True).estimate, 2 / 3)
     with pytest.raises(PoolingError, match="an imputation has no value of 'x'"):
         pool_proportion([f.assign(x=None) for f in frames], "x", "a", skipna=True)
+
+
+def test_what_is_printed_keeps_the_interval(frames):
+    with pd.option_context("display.width", 60, "display.max_columns", 4):
+        shown = repr(pool_mean(frames, ["bmi", "chl"]))
+    assert shown.splitlines()[0].split() == list(pool_mean(frames, "bmi").to_frame())
+    assert shown.splitlines()[-1] == "(pooled over 5 imputations, identity)"
 
 
 def test_quantiles_among_ties_say_what_to_do():

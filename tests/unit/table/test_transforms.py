@@ -131,6 +131,7 @@ def test_choices(rng):
     assert choose_for_count(rng.binomial(20, 0.5, size=n).astype(float)).kind == "identity"
     assert choose_for_count(rng.poisson(3.5, size=n).astype(float)).kind == "sqrt"
     assert choose_for_count(rng.negative_binomial(3, 0.3, size=n).astype(float)).kind == "sqrt"
+    assert choose_for_count(rng.geometric(0.1, size=n) - 1.0).kind == "cube_root"
     assert choose_for_count(rng.geometric(0.02, size=n) ** 2.0).kind == "log1p"
 
 
@@ -164,7 +165,7 @@ def test_a_normal_value_rounds_to_codes_as_often_as_they_were_observed(rng):
 
 def test_of_very_many_counts_quantiles_choose_the_scale(rng):
     x = rng.poisson(rng.gamma(2.0, 5e4, size=20_000)).astype(float)
-    assert choose_for_count(x).kind == choose_for_count(x[:400]).kind == "sqrt"
+    assert choose_for_count(x).kind == choose_for_count(x[:400]).kind == "cube_root"
 
 
 def test_the_likelihood_of_rounded_counts_is_that_of_their_best_normal(rng):
