@@ -15,6 +15,7 @@ from psmimpute.inference.factors import (
     Moments,
     count_factors,
     find_moments,
+    latent_correlation,
     principal_factors,
 )
 from psmimpute.inference.mask_regressions import MaskRegressions
@@ -36,6 +37,10 @@ _MOST_FACTORS = 48
 # a column shrinks its interactions, and leaves slowly in training. Self-masking is learned worse
 # from there: the mean of a column that masks itself keeps twice the bias.
 _UNIQUENESS_OF_FULL_RANK = 0.05
+# Truth values and levels keep more: they are then about what normal values are cut into, whose
+# correlations say how they hang together. From weaker loadings that is learned slowly, the more so
+# of rare levels, and what was imputed made their effects too small.
+_UNIQUENESS_OF_LEVELS = 0.3
 _LOGISTIC_SD = math.pi / math.sqrt(3)
 _JITTER = 0.02
 _N_LLOYD = 10
@@ -63,6 +68,12 @@ class Start:
         self._rows = store.take(every)
         self._regressions = None if covariates is None else covariates.model
         self._moments = find_moments(self._rows, layout)
+        self._correlation = latent_correlation(self._moments, layout)
+        self._uniqueness_of_full_rank = np.full(layout.n_outputs, _UNIQUENESS_OF_FULL_RANK)
+        for block in layout.blocks:
+            if not block.family.is_number:
+                self._uniqueness_of_full_rank[block.outputs] = _UNIQUENESS_OF_LEVELS
+        self._has_levels = not all(block.family.is_number for block in layout.blocks)
         self._factors: dict[tuple[int, bool], tuple[Array, Array]] = {}
 
     def n_factors(self, least: int) -> int:
@@ -72,8 +83,8 @@ class Start:
     def _principal_factors(self, n_factors: int, *, full: bool) -> tuple[Array, Array]:
         key = n_factors, full
         if key not in self._factors:
-            given = _UNIQUENESS_OF_FULL_RANK if full else None
-            found = principal_factors(self._moments.correlation, n_factors, uniqueness=given)
+            given = self._uniqueness_of_full_rank if full else None
+            found = principal_factors(self._correlation, n_factors, uniqueness=given)
             self._factors[key] = found
         return self._factors[key]
 
@@ -93,13 +104,15 @@ class Start:
         model.reset(generators)
         rows, moments, spec = self._rows, self._moments, model.spec
         whole = spec.latent_dim >= spec.layout.n_outputs
-        full = spec.layout.is_gaussian and whole and spec.missingness != "selection"
+        suited = spec.layout.is_gaussian or self._has_levels
+        full = whole and suited and spec.missingness != "selection"
         loadings, uniqueness = self._principal_factors(spec.latent_dim, full=full)
         _write(model, loadings, uniqueness, moments)
         for e, generator in enumerate(generators):
             noise = torch.randn(model.decoder.loadings.shape[1:], generator=generator)
             model.decoder.loadings[e] += _JITTER * noise.to(model.decoder.loadings.device)
-        _marginals(model, rows.values[0].cpu(), rows.observed[0].cpu())
+        widths = torch.from_numpy(uniqueness).rsqrt().float()
+        _marginals(model, rows.values[0].cpu(), rows.observed[0].cpu(), widths)
         if self._regressions is not None:
             _go_by_regressions(model, self._regressions)
         gaps = rows.cells[0].cpu().double().numpy()[:, list(spec.gappy)]
@@ -149,8 +162,14 @@ def _write(
             decoder.loadings[..., part] = (own * _LOGISTIC_SD / unique.sqrt()).clamp(-3, 3).float()
 
 
-def _marginals(model: PatternSetMixtureVAE, values: Tensor, observed: Tensor) -> None:
-    """Set the intercepts of discrete features from their observed proportions."""
+def _marginals(
+    model: PatternSetMixtureVAE, values: Tensor, observed: Tensor, widths: Tensor
+) -> None:
+    """Set the intercepts of discrete features from their observed proportions.
+
+    What z adds spreads the linear predictors: `widths`, of shape (outputs,), are the standard
+    deviations of both over that of the noise.
+    """
     for block, likelihood in zip(model.spec.layout.blocks, model.likelihoods, strict=True):
         start = block.outputs.start
         for j in range(block.n_features):
@@ -158,18 +177,27 @@ def _marginals(model: PatternSetMixtureVAE, values: Tensor, observed: Tensor) ->
             known = values[observed[:, i] > 0, i]
             if block.family == Family.BERNOULLI:
                 p = (known.sum() + 0.5) / (known.numel() + 1)
-                model.decoder.intercept[..., start + j] = torch.logit(p)
+                model.decoder.intercept[..., start + j] = _spread_logit(p, widths[start + j])
             elif block.family == Family.CATEGORICAL:
                 share = _shares(known, block.n_levels[j])
                 at = start + sum(block.n_levels[:j])
-                model.decoder.intercept[..., at : at + share.numel()] = share.log() - (
-                    share.log().mean()
-                )
+                own = slice(at, at + share.numel())
+                centred = share.log() - share.log().mean()
+                model.decoder.intercept[..., own] = centred * widths[own]
             elif isinstance(likelihood, OrdinalLikelihood):
-                cuts = torch.logit(_shares(known, block.n_levels[j]).cumsum(0)[:-1])
+                below = _shares(known, block.n_levels[j]).cumsum(0)[:-1]
+                cuts = _spread_logit(below, widths[start + j])
                 gaps = cuts.diff().clamp_min(0.05)
                 likelihood.first_cutpoint[:, j] = cuts[0]
                 likelihood.raw_gaps[:, j, : gaps.numel()] = torch.log(torch.expm1(gaps))
+
+
+def _spread_logit(p: Tensor, width: Tensor) -> Tensor:
+    """Where logistic noise and a normal value, together of that width, lie below with p."""
+    normal, logit = torch.special.ndtri(p), torch.logit(p)
+    of_normal = _LOGISTIC_SD**2 * (width**2 - 1)
+    found: Tensor = (logit**2 + of_normal * normal**2).sqrt() * logit.sign()
+    return found
 
 
 def _go_by_regressions(model: PatternSetMixtureVAE, regressions: DirectRegressions) -> None:

@@ -98,6 +98,7 @@ def test_a_frame_of_constant_columns_alone(fast, missingness):
     assert filled.to_dict("list") == {"a": [1.0] * 3, "b": ["u"] * 3}
 
 
+@pytest.mark.filterwarnings("ignore::psmimpute.exceptions.ExactRelationWarning")
 @pytest.mark.parametrize("missingness", ["shared", "selection"])
 def test_collinear_columns_do_no_harm(small, fast, missingness):
     df = small.assign(twice=2 * small["x"], sum=small["x"] + small["y"], copy=small["k"])
@@ -109,6 +110,7 @@ def test_collinear_columns_do_no_harm(small, fast, missingness):
             assert np.abs(frame[name] - df[name].mean()).max() < 10 * spread
 
 
+@pytest.mark.filterwarnings("ignore::psmimpute.exceptions.ExactRelationWarning")
 def test_extreme_values_do_no_harm(small, fast):
     df = small.assign(huge=1e12 * small["y"], tiny=1e-12 * small["x"], shifted=1e9 + small["y"])
     df.loc[0, "huge"] = 1e15

@@ -198,6 +198,7 @@ def test_transform_shares_a_thousand_samples_among_the_members(table, fitted):
     pd.testing.assert_frame_equal(fitted.transform(table), shared, check_exact=True)
 
 
+@pytest.mark.filterwarnings("ignore::psmimpute.exceptions.ExactRelationWarning")
 def test_transform_keeps_dtypes_that_hold_no_fractions():
     rng = np.random.default_rng(2)
     n = 160

@@ -5,12 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
+import torch
 from numpy.testing import assert_allclose
 
+from psmimpute import impute
 from psmimpute.inference.config import FitConfig
-from psmimpute.inference.factors import count_factors, find_moments, principal_factors
+from psmimpute.inference.factors import (
+    count_factors,
+    find_moments,
+    latent_correlation,
+    principal_factors,
+)
 from psmimpute.inference.structure import CommonFit
+from psmimpute.model.layout import lay_out
+from psmimpute.model.rows import store_rows
+from psmimpute.table.encoding import encode
+from psmimpute.table.infer import infer_schema
 
 
 def _gappy(x, rng, rate=0.2):
@@ -116,3 +129,38 @@ def test_rows_held_out_refuse_latents_that_tell_nothing(linear_gaussian, rng):
     chosen = _chosen(few, linear_gaussian)
     assert chosen.spec.latent_dim == 12
     assert chosen.comparisons[1]["latents"] > 12
+
+
+def test_truth_values_hang_together_as_the_normal_values_behind_them(rng):
+    n, cuts = 200_000, (0.0, 1.5)
+    latent = rng.multivariate_normal(np.zeros(3), 0.5 + 0.5 * np.eye(3), size=n)
+    frame = pd.DataFrame(
+        {"x": latent[:, 0]} | {f"b{j}": latent[:, j + 1] > cut for j, cut in enumerate(cuts)}
+    )
+    table = encode(infer_schema(frame), frame)
+    layout = lay_out(table.features, n_columns=3)
+    moments = find_moments(store_rows(table, layout, device=torch.device("cpu")).all(), layout)
+    found = latent_correlation(moments, layout)
+    # With a number exactly; of two truth values it is an approximation.
+    assert_allclose(found[0, 1:], 0.5, atol=0.01)
+    assert_allclose(found[1, 2], 0.5, atol=0.05)
+    assert (np.abs(moments.correlation[0, 1:]) < [0.41, 0.28]).all()
+    assert moments.correlation[1, 2] < 0.25
+
+
+def test_effects_of_a_rare_truth_value_are_not_shrunk(rng):
+    """From loadings that began too small, three quarters of a slope were learned."""
+    n = 4000
+    x = rng.normal(size=n)
+    b = rng.random(n) < 1 / (1 + np.exp(4 - x))
+    full = pd.DataFrame({"x": x, "b": b, "y": x + 1.5 * b + rng.normal(size=n)})
+    gaps = rng.random(n) < 1 / (1 + np.exp(1 - 0.5 * x))
+    holed = full.assign(b=full["b"].astype("boolean").mask(gaps))
+    imp = impute(holed, 8, seed=6, n_sets=1, missingness="ignorable", progress=False)
+    seen = smf.logit("b ~ x + y", full.assign(b=full["b"] * 1.0)[~gaps]).fit(disp=0)
+    stacked = pd.concat([frame[gaps].assign(b=lambda d: d["b"].astype(float)) for frame in imp])
+    drawn = smf.logit("b ~ x + y", stacked).fit(disp=0)
+    assert abs(drawn.params["y"] - seen.params["y"]) < 1.5 * seen.bse["y"]
+    fit = smf.ols("y ~ x + b", full.assign(b=full["b"] * 1.0)).fit()
+    pooled = imp.assign(b=lambda d: d["b"].astype(float)).pool("y ~ x + b", model=smf.ols)
+    assert abs(pooled.params["b"] - fit.params["b"]) < 1.5 * pooled.bse["b"]
