@@ -69,11 +69,11 @@ class Start:
         self._regressions = None if covariates is None else covariates.model
         self._moments = find_moments(self._rows, layout)
         self._correlation = latent_correlation(self._moments, layout)
-        self._uniqueness_of_full_rank = np.full(layout.n_outputs, _UNIQUENESS_OF_FULL_RANK)
-        for block in layout.blocks:
-            if not block.family.is_number:
-                self._uniqueness_of_full_rank[block.outputs] = _UNIQUENESS_OF_LEVELS
-        self._has_levels = not all(block.family.is_number for block in layout.blocks)
+        is_number = layout.is_number().numpy()
+        self._uniqueness_of_full_rank = np.where(
+            is_number, _UNIQUENESS_OF_FULL_RANK, _UNIQUENESS_OF_LEVELS
+        )
+        self._has_levels = not is_number.all()
         self._factors: dict[tuple[int, bool], tuple[Array, Array]] = {}
 
     def n_factors(self, least: int) -> int:

@@ -8,9 +8,12 @@ from torch import Tensor, nn
 from psmimpute.model.by_set import by_set
 from psmimpute.model.networks import MemberLinear, MemberMLP
 
-# Prior precisions. Loadings: a standard normal prior, the weight of one row. Deviations of
-# x_mis from x_obs: the data never show both, so they are held near zero by the weight of rows.
-LOADING_PRECISION = 1.0
+# Prior precisions. Loadings: a standard normal prior, the weight of one row. Those of truth values
+# and levels are on the scale of logits, about which logistic noise decides, and how much of it
+# there is beside z shows little in data: of a tight prior comes more of it, and effects that are
+# too small. Deviations of x_mis from x_obs: the data never show both, so they are held near zero
+# by the weight of rows.
+LOADING_PRECISION, LOADING_PRECISION_OF_LEVELS = 1.0, 0.1
 DEVIATION_PRECISION = 10.0
 
 
@@ -26,8 +29,10 @@ class Decoder(nn.Module):
 
     Parameters
     ----------
-    n_members, n_sets, latent_dim, n_outputs : int
+    n_members, n_sets, latent_dim : int
         Sizes.
+    is_number : Tensor of bool, shape (n_outputs,)
+        Which outputs are about numbers, and not about truth values or levels.
     hidden_dim, n_layers : int
         Of the network f; ``hidden_dim=0`` leaves it out.
     separate : bool
@@ -40,12 +45,15 @@ class Decoder(nn.Module):
         n_sets: int,
         *,
         latent_dim: int,
-        n_outputs: int,
+        is_number: Tensor,
         hidden_dim: int,
         n_layers: int,
         separate: bool,
     ) -> None:
         super().__init__()
+        n_outputs = len(is_number)
+        precision = torch.where(is_number, LOADING_PRECISION, LOADING_PRECISION_OF_LEVELS)
+        self.register_buffer("loading_precision", precision, persistent=False)
         self.loadings = nn.Parameter(torch.zeros(n_members, latent_dim, n_outputs))
         self.intercept = nn.Parameter(torch.zeros(n_members, 1, n_outputs))
         self.trunk: MemberMLP | None = None
@@ -90,7 +98,8 @@ class Decoder(nn.Module):
 
     def penalty(self) -> Tensor:
         """Negative log prior of the loadings and deviations, shape (n_members,)."""
-        total = 0.5 * LOADING_PRECISION * (self.loadings**2).sum((1, 2))
+        precision = self.get_buffer("loading_precision")
+        total = 0.5 * (precision * self.loadings**2).sum((1, 2))
         if self.shift is not None and self.slope is not None:
             size = (self.shift**2).flatten(1).sum(1) + (self.slope**2).sum((1, 2))
             total = total + 0.5 * DEVIATION_PRECISION * size

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from psmimpute.table.encoded import Feature
 from psmimpute.table.kinds import Family
 
@@ -71,6 +74,13 @@ class FeatureLayout:
     def n_features(self) -> int:
         """Number of features."""
         return len(self.order)
+
+    def is_number(self) -> Tensor:
+        """Which outputs are about numbers, a tensor of bool of shape (n_outputs,)."""
+        found = torch.ones(self.n_outputs, dtype=torch.bool)
+        for block in self.blocks:
+            found[block.outputs] = block.family.is_number
+        return found
 
     def columns_of_inputs(self) -> list[int]:
         """Column of each network input."""

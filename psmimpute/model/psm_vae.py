@@ -72,7 +72,7 @@ class PatternSetMixtureVAE(nn.Module):
         self.decoder = Decoder(
             n_members,
             spec.n_sets,
-            n_outputs=layout.n_outputs,
+            is_number=layout.is_number(),
             separate=config.decoders == "separate" and spec.missingness != "selection",
             **size,
             **net,
