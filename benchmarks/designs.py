@@ -163,6 +163,27 @@ def _j(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return frame, pd.DataFrame({"x1": both, "x2": few, "y": both})
 
 
+def _k(rng: np.random.Generator, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make gaps in two truth values, a factor and the outcome that they explain."""
+    x = rng.normal(size=n)
+    index = 0.6 * x + rng.normal(size=n)
+    g = (index > -1.3).astype(int) + (index > 0.8)
+    b1 = rng.random(n) < expit(-1 + 0.8 * x + 0.7 * (g == 2))
+    b2 = rng.random(n) < expit(-2.5 + 1.5 * b1 + 0.5 * x)
+    y = 0.5 * x + np.array([1.0, 0, -0.7])[g] + 0.8 * b1 - 0.6 * b2 + rng.normal(size=n)
+    frame = pd.DataFrame(
+        {
+            "x": x,
+            "g": pd.Categorical.from_codes(g, ["a", "b", "c"]),
+            "b1": b1.astype(int),
+            "b2": b2.astype(int),
+            "y": y,
+        }
+    )
+    gaps = {"g": 0.3, "b1": -0.4, "b2": 0.5, "y": 0.4}
+    return frame, make_gaps(frame, rng, **{name: expit(-1.2 + s * x) for name, s in gaps.items()})
+
+
 def _regression(
     formula: str, model: Callable[..., object], means: tuple[str, ...]
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -216,4 +237,9 @@ DESIGNS = {
         | {"mean_w": 2 / np.sqrt(3)},
     ),
     "J": Design(_j, _OLS, _TRUTH),
+    "K": Design(
+        _k,
+        _regression("y ~ x + g + b1 + b2", smf.ols, ()),
+        {"Intercept": 1.0, "x": 0.5, "g[T.b]": -1.0, "g[T.c]": -1.7, "b1": 0.8, "b2": -0.6},
+    ),
 }

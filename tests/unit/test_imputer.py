@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 import psmimpute as psm
 from psmimpute.exceptions import (
     ConfigError,
+    ExactRelationWarning,
     ImputationError,
     LowESSWarning,
     NegativeImputationWarning,
@@ -196,6 +197,14 @@ def test_transform_streams_over_samples(table, fitted, monkeypatch):
 def test_transform_shares_a_thousand_samples_among_the_members(table, fitted):
     shared = fitted.transform(table, n_samples=1000 // fitted.fitted_.model.n_members)
     pd.testing.assert_frame_equal(fitted.transform(table), shared, check_exact=True)
+
+
+def test_exact_relations_are_warned_of_and_recorded():
+    x = np.random.default_rng(1).normal(size=60)
+    df = pd.DataFrame({"cm": x, "inch": np.where(x > 1, np.nan, x / 2.54)})
+    with pytest.warns(ExactRelationWarning, match="column 'inch' is 0.393701"):
+        imp = impute(df, 2, **FAST)
+    assert any("'inch'" in said for said in imp.info.warnings)
 
 
 @pytest.mark.filterwarnings("ignore::psmimpute.exceptions.ExactRelationWarning")
