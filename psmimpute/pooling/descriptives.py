@@ -13,7 +13,7 @@ from scipy import stats
 from psmimpute.exceptions import ConfigError, PoolingError
 from psmimpute.pooling.frame_columns import column_of, numbers_of
 from psmimpute.pooling.joint import JointTest, d2
-from psmimpute.pooling.stats import PooledStat, members_of, pool_stat
+from psmimpute.pooling.stats import PooledStat, members_of, pool_shares, pool_stat
 
 Scalar = str | bool | int | float
 """A value that a cell can have."""
@@ -144,12 +144,11 @@ def pool_proportion(
             f"all rows of all imputations have {column} = {value!r}: there is no share to estimate"
         )
     n = np.array([len(hit) for hit in hits])
-    at_an_edge = bool(((p == 0) | (p == 1)).any())
-    return pool_stat(
-        p,
-        1 / (4 * n) if at_an_edge else p * (1 - p) / n,
-        transform="arcsine" if at_an_edge else "logit",
-        variances_of="transformed" if at_an_edge else "estimate",
+    return pool_shares(
+        p[:, None],
+        (p * (1 - p) / n)[:, None],
+        n,
+        transform="logit",
         dfcom=float(n.min() - 1),
         member_of=members_of(frames),
         alpha=alpha,

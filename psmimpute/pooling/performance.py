@@ -12,7 +12,7 @@ from psmimpute.exceptions import PoolingError
 from psmimpute.pooling.frame_columns import numbers_of, truths_of
 from psmimpute.pooling.item import Fitted, number_or_none
 from psmimpute.pooling.rubin import FloatArray
-from psmimpute.pooling.stats import PooledStat, members_of, pool_stat
+from psmimpute.pooling.stats import PooledStat, members_of, pool_shares, pool_stat
 
 Score = str | Callable[[pd.DataFrame], "pd.Series | FloatArray"]
 """A column of the completed frames, or a function that scores the rows of one."""
@@ -364,24 +364,16 @@ def pool_kaplan_meier(
         n_rows.append(len(times))
         found.append(kaplan_meier(times, events, points))
     survival, variance = (np.array(values) for values in zip(*found, strict=True))
-    at_an_edge = (survival == 0) | (survival == 1)
     for j in np.flatnonzero((survival == 0).all(axis=0) | (survival == 1).all(axis=0))[:1]:
         raise PoolingError(
             f"survival at {points[j]:g} is {survival[0, j]:g} in all imputations, of which "
             "nothing is to be estimated: leave it out of at="
         )
-    if at_an_edge.any():
-        inside = np.where(at_an_edge, 0.5, survival)
-        variance = np.where(
-            at_an_edge,
-            1 / (4 * np.array(n_rows)[:, None]),
-            variance / (4 * inside * (1 - inside)),
-        )
-    return pool_stat(
+    return pool_shares(
         survival,
         variance,
-        transform="arcsine" if at_an_edge.any() else "cloglog",
-        variances_of="transformed" if at_an_edge.any() else "estimate",
+        n_rows,
+        transform="cloglog",
         member_of=members_of(frames),
         alpha=alpha,
         labels=[f"S({point:g})" for point in points],

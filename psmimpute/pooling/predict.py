@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from inspect import signature
 from typing import Any
 
@@ -192,13 +193,17 @@ class Rows:
     exposure: npt.ArrayLike | None = None
     offset: npt.ArrayLike | None = None
 
+    @cached_property
+    def _plain_exog(self) -> npt.ArrayLike | None:
+        """The regressors as formulas take them, made once for all analyses."""
+        if isinstance(self.exog, pd.DataFrame) and self.transform:
+            return plain_columns(self.exog)
+        return self.exog
+
     @property
     def options(self) -> dict[str, Any]:
         """What differs from the defaults, which not every library's models know."""
-        exog = self.exog
-        if isinstance(exog, pd.DataFrame) and self.transform:
-            exog = plain_columns(exog)
-        known = {"exog": exog, "exposure": self.exposure, "offset": self.offset}
+        known = {"exog": self._plain_exog, "exposure": self.exposure, "offset": self.offset}
         given = {name: value for name, value in known.items() if value is not None}
         return given if self.transform else given | {"transform": False}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -203,6 +203,42 @@ def pool_stat(
         pooled=pooled,
         transform=scale.name,
     )
+
+
+def pool_shares(
+    shares: FloatArray,
+    variances: FloatArray,
+    n_rows: npt.ArrayLike,
+    *,
+    transform: str,
+    **options: Any,  # noqa: ANN401 (those of pool_stat)
+) -> PooledStat:
+    """Pool shares of rows on a scale that has no ends, or else on one that has them.
+
+    Parameters
+    ----------
+    shares, variances : ndarray, shape (m, k)
+        Shares between 0 and 1, and their squared standard errors.
+    n_rows : array_like, shape (m,)
+        Rows of each imputation.
+    transform : str
+        The scale, unless a share is 0 or 1: then all are pooled on that of the arcsine of the
+        root, where the variance of such a share is one over four times the rows.
+    **options
+        As in :func:`pool_stat`.
+
+    Returns
+    -------
+    PooledStat
+    """
+    at_an_edge = (shares == 0) | (shares == 1)
+    if not at_an_edge.any():
+        return pool_stat(shares, variances, transform=transform, **options)
+    inside = np.where(at_an_edge, 0.5, shares)
+    carried = np.where(
+        at_an_edge, 1 / (4 * np.asarray(n_rows)[:, None]), variances / (4 * inside * (1 - inside))
+    )
+    return pool_stat(shares, carried, transform="arcsine", variances_of="transformed", **options)
 
 
 def members_of(frames: object) -> npt.NDArray[np.int_] | None:
