@@ -73,7 +73,7 @@ class Start:
         self._uniqueness_of_full_rank = np.where(
             is_number, _UNIQUENESS_OF_FULL_RANK, _UNIQUENESS_OF_LEVELS
         )
-        self._has_levels = not is_number.all()
+        self._has_levels = layout.has_levels
         self._factors: dict[tuple[int, bool], tuple[Array, Array]] = {}
 
     def n_factors(self, least: int) -> int:

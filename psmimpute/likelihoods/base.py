@@ -35,11 +35,18 @@ class Observation(NamedTuple):
 
 
 class Expansion(NamedTuple):
-    """First two derivatives of a log likelihood in its linear predictors.
+    """First two derivatives of a log likelihood in its linear predictors, or their expectations.
 
     The recognition model reads each observed cell as a Gaussian pseudo-observation of the
     linear predictor: precision `information`, centre ``eta + score / information``. For a
-    Gaussian cell this is exact at every expansion point, for the others it is one Newton step.
+    Gaussian cell this is exact at every expansion point; for the others it is one Newton step,
+    or, by expectations, one step towards the Gaussian that makes the evidence lower bound
+    largest [1]_.
+
+    References
+    ----------
+    .. [1] Opper, M. and Archambeau, C. (2009). The variational Gaussian approximation revisited.
+       Neural Computation 21(3), 786-792.
 
     Attributes
     ----------
@@ -81,8 +88,12 @@ class Likelihood(nn.Module, ABC):
         """Log density or mass of `x`, shape (..., n_features)."""
 
     @abstractmethod
-    def expand(self, eta: Tensor, x: Observation) -> Expansion:
-        """Score and information at `eta`; axes (members, rows, outputs)."""
+    def expand(self, eta: Tensor, x: Observation, variance: Tensor | None = None) -> Expansion:
+        """Score and information at `eta`; axes (members, rows, outputs).
+
+        Discrete likelihoods take their expectations over a normal `eta` where its `variance` is
+        given: that of :meth:`DiscreteLikelihood.contrasts`.
+        """
 
     @abstractmethod
     def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
@@ -119,6 +130,10 @@ class DiscreteLikelihood(Likelihood):
     """Likelihood of features with a finite number of levels."""
 
     max_levels: int
+
+    def contrasts(self, by_output: Tensor) -> Tensor:
+        """Map outputs, on the last axis, to what a level's probability hangs on."""
+        return by_output
 
     @abstractmethod
     def level_log_probs(self, eta: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from psmimpute.exceptions import SupportError
 from psmimpute.likelihoods.base import DiscreteLikelihood, Expansion, Observation
+from psmimpute.likelihoods.interval import flattening
 from psmimpute.table.kinds import Family
 
 
@@ -31,10 +32,11 @@ class BernoulliLikelihood(DiscreteLikelihood):
         """Log mass, shape (..., n_features)."""
         return F.logsigmoid((2 * x.value - 1) * eta)
 
-    def expand(self, eta: Tensor, x: Observation) -> Expansion:
+    def expand(self, eta: Tensor, x: Observation, variance: Tensor | None = None) -> Expansion:
         """Score ``x - p`` and information ``p (1 - p)``."""
-        p = torch.sigmoid(eta)
-        return Expansion(x.value - p, p * (1 - p))
+        flat = flattening(variance)
+        p = torch.sigmoid(flat * eta)
+        return Expansion(x.value - p, flat * p * (1 - p))
 
     def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
         """1 where `uniform` lies below the probability of 1."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from psmimpute.exceptions import SchemaError, SupportError
 from psmimpute.likelihoods.base import DiscreteLikelihood, Expansion, Observation
+from psmimpute.likelihoods.interval import flattening
 from psmimpute.table.kinds import Family
 
 _FEW_LEVELS = 8
@@ -83,17 +84,28 @@ class CategoricalLikelihood(DiscreteLikelihood):
         index = x.value.long()[..., None].expand(*padded.shape[:-1], 1)
         return padded.gather(-1, index).squeeze(-1) - _log_sum_exp(padded)
 
-    def expand(self, eta: Tensor, x: Observation) -> Expansion:
+    def contrasts(self, by_output: Tensor) -> Tensor:
+        """Each level's output less the mean of those of the other levels."""
+        levels = self.get_buffer("n_of_owner").to(by_output.dtype)
+        padded = self.pad(by_output).masked_fill(self.get_buffer("absent"), 0.0)
+        mean = padded.sum(-1).index_select(-1, self.get_buffer("owner")) / levels
+        return (by_output - mean) * levels / (levels - 1)
+
+    def expand(self, eta: Tensor, x: Observation, variance: Tensor | None = None) -> Expansion:
         """Score ``[x = j] - p_j`` and a diagonal information.
 
         The information matrix of one feature is diag(p) - p p'. Its diagonal, times
-        L / (L - 1), equals it on contrasts when the levels are equally likely.
+        L / (L - 1), equals it on contrasts when the levels are equally likely. Expected
+        probabilities are as if each level's contrast with the others were that of two levels.
         """
         owner, level = self.get_buffer("owner"), self.get_buffer("level")
+        levels = self.get_buffer("n_of_owner").to(eta.dtype)
+        flat = flattening(variance)
+        if variance is not None:
+            eta = flat * self.contrasts(eta) * (levels - 1) / levels
         p = self.by_level(self.level_log_probs(eta).exp())
         hit = (x.value[..., owner] == level).to(p.dtype)
-        levels = self.get_buffer("n_of_owner").to(p.dtype)
-        return Expansion(hit - p, p * (1 - p) * levels / (levels - 1))
+        return Expansion(hit - p, flat * p * (1 - p) * levels / (levels - 1))
 
     def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
         """Level codes by inversion of the cumulative probabilities."""

@@ -59,7 +59,7 @@ class CountLikelihood(NumberLikelihood):
         lower = x.lower.clamp_min(_LOWEST)
         return log_normal_mass((lower - eta) / scale, (x.upper - eta) / scale)
 
-    def expand(self, eta: Tensor, x: Observation) -> Expansion:
+    def expand(self, eta: Tensor, x: Observation, variance: Tensor | None = None) -> Expansion:  # noqa: ARG002
         """Score and information of the interval's mass, the latter of a zero with more noise.
 
         What is below a zero is open. There the mass curves much on one side and not at all on the

@@ -49,7 +49,7 @@ class GaussianLikelihood(NumberLikelihood):
         log_peak = -scale.log() - _LOG_SQRT_2PI
         return torch.addcmul(log_peak, standardised, standardised, value=-0.5)
 
-    def expand(self, eta: Tensor, x: Observation) -> Expansion:
+    def expand(self, eta: Tensor, x: Observation, variance: Tensor | None = None) -> Expansion:  # noqa: ARG002
         """Score ``(x - eta) / psi`` and information ``1 / psi``."""
         precision = self.scale[:, None] ** -2
         return Expansion((x.value - eta) * precision, precision.expand_as(eta))

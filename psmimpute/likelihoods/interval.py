@@ -37,10 +37,36 @@ def log_mass(lower: Tensor, upper: Tensor) -> Tensor:
     return F.logsigmoid(upper) + F.logsigmoid(-lower) + gap
 
 
-def expand_interval(lower: Tensor, upper: Tensor) -> Expansion:
-    """Score and information of :func:`log_mass` in a common shift, for unit scale."""
-    a, b = torch.sigmoid(upper), torch.sigmoid(lower)
-    return Expansion(a + b - 1, a * (1 - a) + b * (1 - b))
+def flattening(variance: Tensor | None) -> Tensor | float:
+    r"""Factor by which a logistic curve is flatter when its argument is normal.
+
+    .. math:: E F(\eta + \sqrt{v} u) \approx F(\eta / \sqrt{1 + \pi v / 8})
+
+    Parameters
+    ----------
+    variance : Tensor, optional
+        v; none is 0.
+
+    Returns
+    -------
+    Tensor or float
+
+    References
+    ----------
+    .. [1] MacKay, D. J. C. (1992). The evidence framework applied to classification networks.
+       Neural Computation 4(5), 720-736.
+    """
+    return 1.0 if variance is None else torch.rsqrt(1 + math.pi / 8 * variance)
+
+
+def expand_interval(lower: Tensor, upper: Tensor, variance: Tensor | None = None) -> Expansion:
+    """Score and information of :func:`log_mass` in a common shift, for unit scale.
+
+    Expected ones over a normal shift where its `variance` is given.
+    """
+    flat = flattening(variance)
+    a, b = torch.sigmoid(flat * upper), torch.sigmoid(flat * lower)
+    return Expansion(a + b - 1, flat * (a * (1 - a) + b * (1 - b)))
 
 
 def log_normal_mass(lower: Tensor, upper: Tensor) -> Tensor:

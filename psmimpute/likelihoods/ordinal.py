@@ -82,10 +82,10 @@ class OrdinalLikelihood(DiscreteLikelihood):
         lower, upper = self._ends(x.value)
         return log_mass(lower - eta, upper - eta)
 
-    def expand(self, eta: Tensor, x: Observation) -> Expansion:
+    def expand(self, eta: Tensor, x: Observation, variance: Tensor | None = None) -> Expansion:
         """Score and information of the level's interval."""
         lower, upper = self._ends(x.value)
-        return expand_interval(lower - eta, upper - eta)
+        return expand_interval(lower - eta, upper - eta, variance)
 
     def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
         """Level codes: how many cutpoints lie below a latent logistic draw."""

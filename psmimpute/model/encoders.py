@@ -6,10 +6,13 @@ the columns is Gaussian with precision
     Lambda_r = P_r + sum_j h_j w_j w_j',    P_r the prior precision of set r,
 
 over the observed outputs j, h_j their information, and the posterior of r follows from the
-normalising constants. Columns of other families enter by a Newton step: the score and the
-information of the cell's log likelihood at an expansion point, which for Gaussian columns is
-exact wherever it is taken. A missing cell contributes nothing. Where a network bends the
-decoder and z has few dimensions, the step is repeated twice about the straight line that fits
+normalising constants. Columns of other families enter by the score and the information of the
+cell's log likelihood, which for Gaussian columns are the same wherever they are taken. Of truth
+values and levels they are expectations, first over the prior and then over the posterior that
+this gives: steps towards the Gaussian of the largest evidence lower bound. Newton's steps, which
+know the curve at one point, left a bound that is the looser the more such columns hang on z, and
+pattern sets that only made up for it. A missing cell contributes nothing. Where a network bends
+the decoder and z has few dimensions, the step is repeated twice about the straight line that fits
 the bent decoder best where z is likely to lie (statistical linearisation, [1]_): a worse
 proposal makes the bound prefer a decoder that bends less. A network adds corrections that
 start at zero. Where z has more dimensions that is too dear in training, and is done, in each set
@@ -28,10 +31,13 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
-from psmimpute.likelihoods.base import LikelihoodBlocks
+from psmimpute.likelihoods.base import DiscreteLikelihood, LikelihoodBlocks
 from psmimpute.model.decoder import Decoder
 from psmimpute.model.evidence import Deviation, Evidence, Reading, row_evidence, shared_evidence
 from psmimpute.model.inputs import by_output
@@ -54,6 +60,12 @@ _REACH = 1.0
 # time that is what the linear part says, which is far off where the decoder bends much. With many
 # latents a second line gained nothing.
 _N_SMOOTHINGS, _N_WIDE_SMOOTHINGS = 2, 1
+# Times that truth values and levels are expanded where no line is fitted after that, the first
+# time about the prior, and how far each goes: a whole step may swing to and fro.
+_N_EXPANSIONS, _DAMPING = 3, 0.7
+# Slopes of the linear predictors of some outputs along directions in which z has unit variance,
+# shape (members, directions, rows or 1, outputs): their squares add up to the variance of each.
+Slopes = Callable[[slice], Tensor]
 
 
 class Encoder(nn.Module):
@@ -118,6 +130,12 @@ class Encoder(nn.Module):
         follows = self.smoothing and self.latent_dim <= SMOOTHED_DIM
         return self._bends(decoder) and not follows
 
+    def _n_expansions(self, *, smooths: bool) -> int:
+        """How often the linear part's evidence is taken, each time about what the last one says."""
+        if self.layout.is_gaussian:
+            return 2 if smooths and self.n_sets > 1 else 1
+        return 2 if smooths or not self.layout.has_levels else _N_EXPANSIONS
+
     def _bends(self, decoder: Decoder) -> bool:
         return decoder.trunk is not None and self.exact
 
@@ -162,21 +180,24 @@ class Encoder(nn.Module):
         sets = prior.components()
         if not self.exact:
             return Base(prior_of_rows(sets, log_rho, n_rows), centre)
+        one = pool_sets(sets, log_rho[..., 0].exp())
         smooths = self.smooths(decoder)
         reading = self._reading(decoder, weights, log_rho[..., 0].exp())
-        if not self.layout.is_gaussian or (smooths and self.n_sets > 1):
-            evidence = self._linear_evidence(rows, centre, decoder, likelihoods, reading)
-            pooled = combine(evidence, pool_sets(sets, log_rho[..., 0].exp()), 0.0)
-            centre = pooled.mean[:, 0]
+        slopes = partial(sets.slopes, log_rho[..., 0].exp(), decoder.loadings)
+        evidence = self._linear_evidence(rows, centre, slopes, decoder, likelihoods, reading)
+        for _ in range(self._n_expansions(smooths=smooths) - 1):
+            pooled = combine(evidence, one, 0.0)
+            centre, slopes = pooled.mean[:, 0], partial(pooled.slopes, decoder.loadings)
+            new = self._linear_evidence(rows, centre, slopes, decoder, likelihoods, reading)
+            evidence = evidence.towards(new, _DAMPING if self.layout.has_levels else 1.0)
         log_prior = log_rho + missingness.log_prob_at(rows, centre)
-        evidence = self._linear_evidence(rows, centre, decoder, likelihoods, reading)
         posterior = combine(evidence, sets, log_prior)
         n_smoothings = _N_SMOOTHINGS if self.latent_dim <= SMOOTHED_DIM else _N_WIDE_SMOOTHINGS
         for _ in range(n_smoothings if smooths else 0):
             shares = posterior.log_q_sets[:, 0].exp().transpose(1, 2)
             about = posterior
             if self.n_sets > 1:
-                about = combine(evidence, pool_sets(sets, log_rho[..., 0].exp()), 0.0)
+                about = combine(evidence, one, 0.0)
             evidence = self._smoothed_evidence(rows, about, shares, decoder, likelihoods, reading)
             posterior = combine(evidence, sets, log_prior)
         shares = posterior.log_q_sets[:, 0].exp()
@@ -245,13 +266,14 @@ class Encoder(nn.Module):
         self,
         rows: Rows,
         centre: Tensor,
+        slopes: Slopes,
         decoder: Decoder,
         likelihoods: LikelihoodBlocks,
         reading: Reading,
     ) -> Evidence:
-        """Evidence under the decoder's linear part, expanded at `centre`."""
+        """Evidence under the decoder's linear part, expanded about `centre`."""
         eta = decoder.linear(centre)
-        step = self._expand(rows, eta, eta - decoder.intercept, likelihoods, reading)
+        step = self._expand(rows, eta, eta - decoder.intercept, slopes, likelihoods, reading)
         return shared_evidence(step, decoder.loadings, reading.deviation)
 
     def _smoothed_evidence(
@@ -283,11 +305,14 @@ class Encoder(nn.Module):
         slopes = (above - below) / (2 * _REACH)
         bend = (above + below - 2 * middle) / _REACH**2
         middle = (middle + 0.5 * bend.sum(1, keepdim=True))[:, 0]
+        along = slopes
         # From the directions to the coordinates of z.
         slopes = torch.matmul(lower, slopes.transpose(1, 2)).transpose(1, 2)
         latent_part = torch.einsum("ebl,elbo->ebo", pooled.mean[:, 0], slopes)
         excess = 0.5 * (bend * bend).sum(1)
-        step = self._expand(rows, middle, latent_part, likelihoods, reading, excess)
+        step = self._expand(
+            rows, middle, latent_part, lambda own: along[..., own], likelihoods, reading, excess
+        )
         return row_evidence(step, slopes, reading.deviation)
 
     def _expand(
@@ -295,6 +320,7 @@ class Encoder(nn.Module):
         rows: Rows,
         eta: Tensor,
         latent_part: Tensor,
+        slopes: Slopes,
         likelihoods: LikelihoodBlocks,
         reading: Reading,
         excess: Tensor | None = None,
@@ -303,13 +329,17 @@ class Encoder(nn.Module):
 
         `eta` are the linear predictors at the point of expansion, `latent_part` their slopes
         times that point, `excess` a variance to add to that of the cell; all have the axes
-        (members, rows, outputs). What the columns without gaps add belongs to no latent.
+        (members, rows, outputs). What the columns without gaps add belongs to no latent. By
+        `slopes` truth values and levels are expanded over all of z.
         """
         if rows.offset is not None:
             eta = eta + rows.offset
         found = []
         for block, likelihood in zip(self.layout.blocks, likelihoods, strict=True):
-            step = likelihood.expand(eta[..., block.outputs], rows.observation(block))
+            variance = None
+            if isinstance(likelihood, DiscreteLikelihood):
+                variance = likelihood.contrasts(slopes(block.outputs)).square().sum(1)
+            step = likelihood.expand(eta[..., block.outputs], rows.observation(block), variance)
             seen = rows.observed[..., block.features]
             if block.family == Family.CATEGORICAL:
                 seen = seen[..., likelihood.get_buffer("owner")]

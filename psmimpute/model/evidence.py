@@ -31,6 +31,11 @@ class Evidence(NamedTuple):
     precision: Tensor  # (latent, latent, members, rows); only the lower triangle is read
     natural: Tensor  # (latent, members, rows)
 
+    def towards(self, other: Evidence, share: float) -> Evidence:
+        """Go a share of the way to other evidence."""
+        precision = self.precision.lerp(other.precision, share)
+        return Evidence(precision, self.natural.lerp(other.natural, share))
+
 
 def shared_evidence(
     step: tuple[Tensor, Tensor], loadings: Tensor, deviation: Deviation | None

@@ -71,6 +71,11 @@ class FeatureLayout:
         return all(block.family == Family.GAUSSIAN for block in self.blocks)
 
     @property
+    def has_levels(self) -> bool:
+        """Whether any feature is a truth value or a level."""
+        return not all(block.family.is_number for block in self.blocks)
+
+    @property
     def n_features(self) -> int:
         """Number of features."""
         return len(self.order)

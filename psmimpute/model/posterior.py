@@ -63,6 +63,28 @@ class Posterior(NamedTuple):
         z = self.mean[:, None] + self.log_stretch.exp()[:, None] * white
         return z, log_q - self.log_stretch.sum(-1)[:, None]
 
+    def slopes(self, loadings: Tensor, outputs: slice) -> Tensor:
+        """Slopes of linear predictors along directions in which z has unit variance.
+
+        For one set and no stretch.
+
+        Parameters
+        ----------
+        loadings : Tensor, shape (members, latent, n_outputs)
+        outputs : slice
+            Those that are wanted.
+
+        Returns
+        -------
+        Tensor, shape (members, directions, rows, outputs)
+        """
+        own = loadings[:, None, :, outputs]
+        if self.root is not None:
+            return torch.matmul(self.root[:, 0], own).transpose(1, 2)
+        lower = self.lower[:, 0]
+        wide = own.expand(-1, lower.shape[1], -1, -1)
+        return torch.linalg.solve_triangular(lower, wide, upper=False).transpose(1, 2)
+
     def unstretched(self) -> Posterior:
         """Return the same law with the stretch in the root."""
         if self.log_stretch is None:

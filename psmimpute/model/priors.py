@@ -28,6 +28,31 @@ class GaussianSets(NamedTuple):
     whitener: Tensor
     log_det_precision: Tensor
 
+    def slopes(self, shares: Tensor, loadings: Tensor, outputs: slice) -> Tensor:
+        """Slopes of linear predictors along directions in which the mixture has unit variance.
+
+        Parameters
+        ----------
+        shares : Tensor, shape (members, sets)
+            Weights of the components.
+        loadings : Tensor, shape (members, latent, n_outputs)
+        outputs : slice
+            Those that are wanted.
+
+        Returns
+        -------
+        Tensor, shape (members, directions, 1, outputs)
+        """
+        own = loadings[..., outputs]
+        if self.mean.shape[1] == 1:  # standard normal
+            return own[:, :, None]
+        root = self.whitener.transpose(-1, -2)
+        within = torch.linalg.solve_triangular(root, own[:, None].expand(*root.shape[:3], -1), upper=True)
+        centred = self.mean - torch.einsum("es,esl->el", shares, self.mean)[:, None]
+        between = torch.matmul(centred, own)[:, :, None]
+        weighted = shares.sqrt()[..., None, None] * torch.cat([within, between], 2)
+        return weighted.flatten(1, 2)[:, :, None]
+
 
 class PatternSetPrior(nn.Module):
     r"""Mixture prior of z.

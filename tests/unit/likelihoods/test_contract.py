@@ -289,6 +289,55 @@ def test_the_information_is_never_negative_and_exact_where_it_claims_to_be(case,
     torch.testing.assert_close(found, exact)
 
 
+@pytest.mark.parametrize("feature", [0, 1])
+@pytest.mark.parametrize("variance", [0.3, 2.0, 9.0])
+@torch.no_grad()
+def test_expected_scores_and_information_are_those_over_normal_predictors(
+    case, eta, feature, variance
+):
+    """By quadrature; the formula that the code uses is good to two hundredths."""
+    if case.name in ("gaussian", "count"):
+        pytest.skip("numbers are expanded at a point")
+    likelihood = case.build().double()
+    if case.name == "categorical":
+        if feature == 0:
+            pytest.skip("with more than two levels there is no such formula")
+        likelihood = CategoricalLikelihood(N_MEMBERS, (2, 2))
+        eta = eta[..., :4]
+        own = slice(2, 4)
+    else:
+        own = case.outputs(feature)
+    support = case.support[feature]
+    x = Observation(*(a[:, 0, 0] for a in _pair(case, feature, support)))
+    wide = eta[:, 0, 0].expand(-1, len(support), -1)
+    points, weights = np.polynomial.hermite_e.hermegauss(60)
+    score = information = 0.0
+    for point, weight in zip(points, weights / weights.sum(), strict=True):
+        shift = np.sqrt(variance) * point
+        moved = wide.clone()
+        if case.name == "categorical":  # half to each side
+            moved[..., own] += shift * torch.tensor([0.5, -0.5])
+        else:
+            moved[..., own] += shift
+        step = likelihood.expand(moved, x)
+        score, information = score + weight * step.score, information + weight * step.information
+    found = likelihood.expand(wide, x, torch.full_like(wide, variance))
+    assert_allclose(found.score[..., own], score[..., own], atol=0.03)
+    assert_allclose(found.information[..., own], information[..., own], atol=0.03)
+    at_a_point = likelihood.expand(wide, x, torch.zeros_like(wide))
+    torch.testing.assert_close(at_a_point, likelihood.expand(wide, x))
+
+
+def test_contrasts_of_levels_do_not_hang_on_what_is_added_to_all(rng):
+    likelihood = CategoricalLikelihood(N_MEMBERS, (4, 2))
+    eta = torch.from_numpy(rng.normal(size=(3, 6)))
+    moved = eta + torch.tensor([1.0] * 4 + [-2.0] * 2)
+    torch.testing.assert_close(likelihood.contrasts(eta), likelihood.contrasts(moved))
+    torch.testing.assert_close(likelihood.contrasts(eta)[:, 4], eta[:, 4] - eta[:, 5])
+    others = eta[:, 1:4].mean(1)
+    torch.testing.assert_close(likelihood.contrasts(eta)[:, 0], eta[:, 0] - others)
+
+
 def test_the_support_is_accepted_and_all_else_refused(case):
     likelihood = case.build()
     smallest = min(len(support) for support in case.support)
