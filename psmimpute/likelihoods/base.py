@@ -43,17 +43,17 @@ class Expansion(NamedTuple):
     or, by expectations, one step towards the Gaussian that makes the evidence lower bound
     largest [1]_.
 
-    References
-    ----------
-    .. [1] Opper, M. and Archambeau, C. (2009). The variational Gaussian approximation revisited.
-       Neural Computation 21(3), 786-792.
-
     Attributes
     ----------
     score : Tensor, shape (..., n_outputs)
         Derivative of the log likelihood.
     information : Tensor, shape (..., n_outputs)
         Expected or observed information, never negative.
+
+    References
+    ----------
+    .. [1] Opper, M. and Archambeau, C. (2009). The variational Gaussian approximation revisited.
+       Neural Computation 21(3), 786-792.
     """
 
     score: Tensor

@@ -61,7 +61,7 @@ _REACH = 1.0
 # latents a second line gained nothing.
 _N_SMOOTHINGS, _N_WIDE_SMOOTHINGS = 2, 1
 # Times that truth values and levels are expanded where no line is fitted after that, the first
-# time about the prior, and how far each goes: a whole step may swing to and fro.
+# time about the prior, and how far each goes: whole steps may overshoot.
 _N_EXPANSIONS, _DAMPING = 3, 0.7
 # Slopes of the linear predictors of some outputs along directions in which z has unit variance,
 # shape (members, directions, rows or 1, outputs): their squares add up to the variance of each.

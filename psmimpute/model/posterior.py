@@ -83,7 +83,8 @@ class Posterior(NamedTuple):
             return torch.matmul(self.root[:, 0], own).transpose(1, 2)
         lower = self.lower[:, 0]
         wide = own.expand(-1, lower.shape[1], -1, -1)
-        return torch.linalg.solve_triangular(lower, wide, upper=False).transpose(1, 2)
+        found: Tensor = torch.linalg.solve_triangular(lower, wide, upper=False)
+        return found.transpose(1, 2)
 
     def unstretched(self) -> Posterior:
         """Return the same law with the stretch in the root."""

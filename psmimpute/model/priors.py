@@ -47,7 +47,8 @@ class GaussianSets(NamedTuple):
         if self.mean.shape[1] == 1:  # standard normal
             return own[:, :, None]
         root = self.whitener.transpose(-1, -2)
-        within = torch.linalg.solve_triangular(root, own[:, None].expand(*root.shape[:3], -1), upper=True)
+        wide = own[:, None].expand(*root.shape[:3], -1)
+        within = torch.linalg.solve_triangular(root, wide, upper=True)
         centred = self.mean - torch.einsum("es,esl->el", shares, self.mean)[:, None]
         between = torch.matmul(centred, own)[:, :, None]
         weighted = shares.sqrt()[..., None, None] * torch.cat([within, between], 2)
