@@ -281,9 +281,9 @@ What is behind the names:
   their own. Since 29 November pattern sets have to beat gaps that are missing at random: no
   difference where cells were taken away independently or of one column; of adult, whose own gaps
   come together, there may be one. All rows are from before models of truth values started from
-  other loadings, which adult, wine and credit have one column of each, and before a count of
-  credit went by its cube root. With **3 members** and 40 samples it was measured apart, on all
-  six data sets, before all that (`benchmarks/results/accuracy.csv`).
+  other loadings and read them by expected scores, which adult, wine and credit have one column of
+  each, and before a count of credit went by its cube root. With **3 members** and 40 samples it was
+  measured apart, on all six data sets, before all that (`benchmarks/results/accuracy.csv`).
 - **psmimpute, selection** is the same of a user who says that columns mask themselves,
   `missingness="selection"`: what the default cannot know, and the MNAR columns are made by. It can
   go wrong: on seed 1 of adult MNAR, whose masked column has gaps of its own beside those of another
