@@ -11,7 +11,7 @@ import pandas as pd
 
 from psmimpute.exceptions import PoolingError
 from psmimpute.imputed.fitting import as_function
-from psmimpute.pooling.compare import Comparison, Method, compare_fits
+from psmimpute.pooling.compare import Comparison, Method, compare_fits, fits_of
 from psmimpute.pooling.item import Fitted
 from psmimpute.pooling.joint import JointTest
 from psmimpute.pooling.likelihood import Nuisance
@@ -148,7 +148,7 @@ class Analyses:
 
     def compare(
         self,
-        null: Analyses | None = None,
+        null: Analyses | PooledResults | None = None,
         method: Method = "D1",
         *,
         use: Literal["wald", "likelihood"] = "wald",
@@ -161,7 +161,7 @@ class Analyses:
 
         Parameters
         ----------
-        null : Analyses, optional
+        null : Analyses or PooledResults, optional
             The smaller model, whose terms are among those of this one. None tests all terms but
             the intercept.
         method : {"D1", "D2", "D3", "D4"}, default "D1"
@@ -191,7 +191,7 @@ class Analyses:
             If the models are not nested, have different numbers of imputations, or lack what the
             test needs.
         ConfigError
-            If an option is none of its possible values.
+            If an option is none of its possible values, or the smaller model was not fitted.
 
         References
         ----------
@@ -230,10 +230,10 @@ class Analyses:
         )
         return compare_fits(
             self.fits,
-            None if null is None else null.fits,
+            fits_of(null),
             comparison,
-            refit_full=self._stacked_refit(),
-            refit_null=None if null is None else null._stacked_refit(),
+            refit_full=self._stacked_refit() if isinstance(null, Analyses) else None,
+            refit_null=null._stacked_refit() if isinstance(null, Analyses) else None,
         )
 
     def _stacked_refit(self) -> Callable[[], Fitted] | None:

@@ -78,6 +78,32 @@ class Comparison:
             )
 
 
+def fits_of(null: object) -> Sequence[Fitted] | None:
+    """Return the fits of a smaller model.
+
+    Parameters
+    ----------
+    null : Analyses, PooledResults or None
+
+    Returns
+    -------
+    sequence of fitted models or None
+
+    Raises
+    ------
+    ConfigError
+        If it was not fitted.
+    """
+    if null is None:
+        return None
+    if not hasattr(null, "fits"):
+        raise ConfigError(
+            "the smaller model is to be fitted to the same imputations first, such as "
+            f"imp.fit('y ~ x', model=smf.ols); got {null!r}"
+        )
+    return cast("Sequence[Fitted]", null.fits)
+
+
 def compare_fits(
     full: Sequence[Fitted],
     null: Sequence[Fitted] | None,

@@ -15,7 +15,7 @@ from statsmodels.iolib.summary2 import Summary as Summary2
 
 from psmimpute.exceptions import PoolingError, StorageError
 from psmimpute.pooling.align import StackedItems
-from psmimpute.pooling.compare import Comparison, Method, compare_fits
+from psmimpute.pooling.compare import Comparison, Method, compare_fits, fits_of
 from psmimpute.pooling.describe import PooledModel
 from psmimpute.pooling.inference import PooledInference
 from psmimpute.pooling.item import Fitted
@@ -106,6 +106,8 @@ class PooledResults(PooledInference):
         ------
         PoolingError
             If the models are not nested, or the analyses were not kept.
+        ConfigError
+            If the smaller model was not fitted.
 
         References
         ----------
@@ -131,7 +133,7 @@ class PooledResults(PooledInference):
         comparison = Comparison(
             method=method, dfcom=self.dfcom, rule=self.rule, member_of=self._member_of
         )
-        return compare_fits(self.fits, None if null is None else null.fits, comparison)
+        return compare_fits(self.fits, fits_of(null), comparison)
 
     def predict(
         self,

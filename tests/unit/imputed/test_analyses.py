@@ -127,6 +127,21 @@ def test_refuses_options_that_do_not_exist(fit, options, message):
         fit("y ~ x + z").compare(fit("y ~ x"), **options)
 
 
+@pytest.mark.parametrize("method", ["D1", "D2", "D3", "D4"])
+def test_compares_with_what_was_pooled_already(fit, method):
+    full, null = fit("y ~ x + z"), fit("y ~ x")
+    expected = Analyses(full.fits).compare(Analyses(null.fits), method)
+    found = [full.compare(null.pool(), method), full.pool().compare(null, method=method)]
+    for test in found:
+        assert test.statistic == pytest.approx(expected.statistic, rel=1e-6)
+
+
+def test_a_smaller_model_that_was_not_fitted_is_refused_in_words(fit):
+    for full in (fit("y ~ x + z"), fit("y ~ x + z").pool()):
+        with pytest.raises(ConfigError, match=r"fitted to the same .*; got 'y ~ x'"):
+            full.compare("y ~ x")
+
+
 def test_likelihood_tests_need_a_null_model(fit):
     with pytest.raises(ConfigError, match="D4 compares likelihoods and needs a null model"):
         fit("y ~ x").compare(None, "D4")
