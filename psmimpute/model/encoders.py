@@ -175,15 +175,16 @@ class Encoder(nn.Module):
         """
         n_rows = rows.values.shape[1]
         log_rho = prior.log_p_sets()[:, 0]
-        centre = torch.einsum("esu,esl->el", log_rho.exp(), prior.mean)
+        rho = log_rho[..., 0].exp()
+        centre = torch.einsum("es,esl->el", rho, prior.mean)
         centre = centre[:, None].expand(-1, n_rows, -1)
         sets = prior.components()
         if not self.exact:
             return Base(prior_of_rows(sets, log_rho, n_rows), centre)
-        one = pool_sets(sets, log_rho[..., 0].exp())
+        one = pool_sets(sets, rho)
         smooths = self.smooths(decoder)
-        reading = self._reading(decoder, weights, log_rho[..., 0].exp())
-        slopes = partial(sets.slopes, log_rho[..., 0].exp(), decoder.loadings)
+        reading = self._reading(decoder, weights, rho)
+        slopes = partial(sets.slopes, rho, decoder.loadings)
         evidence = self._linear_evidence(rows, centre, slopes, decoder, likelihoods, reading)
         for _ in range(self._n_expansions(smooths=smooths) - 1):
             pooled = combine(evidence, one, 0.0)

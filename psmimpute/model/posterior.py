@@ -158,6 +158,8 @@ def prior_of_rows(sets: GaussianSets, log_rho: Tensor, n_rows: int) -> Posterior
 
 def pool_sets(sets: GaussianSets, share: Tensor) -> GaussianSets:
     """One component in place of the mixture, good enough to find an expansion point."""
+    if sets.mean.shape[1] == 1:
+        return sets
     mean = torch.einsum("es,esl->el", share, sets.mean)[:, None]
     precision = torch.einsum("es,eslm->elm", share, sets.precision)[:, None]
     log_det = torch.zeros_like(mean[..., 0])

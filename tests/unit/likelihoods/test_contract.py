@@ -295,7 +295,7 @@ def test_the_information_is_never_negative_and_exact_where_it_claims_to_be(case,
 def test_expected_scores_and_information_are_those_over_normal_predictors(
     case, eta, feature, variance
 ):
-    """By quadrature; the formula that the code uses is good to two hundredths."""
+    """By quadrature; the formula that the code uses is good to three hundredths."""
     if case.name in ("gaussian", "count"):
         pytest.skip("numbers are expanded at a point")
     likelihood = case.build().double()
