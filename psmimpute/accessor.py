@@ -48,7 +48,7 @@ class PSMAccessor:
         *,
         kinds: Mapping[Any, ColumnKind | str] | None = None,
         exclude: Iterable[Hashable] = (),
-        bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+        bounds: Mapping[Any, tuple[Any, Any]] | None = None,
     ) -> TableSchema:
         """Say what each column is taken to be, and why.
 
@@ -171,7 +171,7 @@ class PSMAccessor:
         members: int | None = None,
         kinds: Mapping[Any, ColumnKind | str] | None = None,
         exclude: Iterable[Hashable] = (),
-        bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+        bounds: Mapping[Any, tuple[Any, Any]] | None = None,
         derived: Mapping[Any, str | Callable[[pd.DataFrame], Any]] | None = None,
         applicable_if: Mapping[Any, str | Callable[[pd.DataFrame], Any]] | None = None,
         where: Where | None = None,

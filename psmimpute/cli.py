@@ -17,10 +17,18 @@ from psmimpute.exceptions import ConfigError, PSMError, StorageError, TrainingIn
 from psmimpute.inference.config import FitConfig
 
 if TYPE_CHECKING:
-    from psmimpute.imputed.multiply_imputed import MultiplyImputed
     from psmimpute.table.schema import ColumnSchema, TableSchema
 
 FAILED, INTERRUPTED = 1, 130
+# Where an option of the imputer is given.
+_FLAGS = {
+    "exclude": "--exclude",
+    "kinds": "--kind",
+    "bounds": "--bounds",
+    "derived": "--derived",
+    "applicable_if": "--applicable-if",
+    "fit": "--max-steps",
+}
 
 app = typer.Typer(
     help="Multiple imputation of mixed-type tables.",
@@ -38,6 +46,33 @@ RowKey = Annotated[
     str | None, typer.Option(help="Column that identifies a row; by default its position.")
 ]
 Exclude = Annotated[list[str] | None, typer.Option(help="Column to leave out; repeat for more.")]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind", metavar="COLUMN=KIND", help="Such as grade=ordinal; repeat for more columns."
+    ),
+]
+Bounds = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=LOW..HIGH",
+        help="Range of imputed values, such as age=0..110 or visit=2020-01-31.. ; repeatable.",
+    ),
+]
+Derived = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=FORMULA",
+        help='Column to compute, such as "bmi=weight / height**2"; repeatable.',
+    ),
+]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=CONDITION",
+        help="When a column applies, such as \"cigarettes=smoker == 'yes'\"; repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 MaxSteps = Annotated[
     int | None, typer.Option(min=1, help="Most training steps; adapts to the data by default.")
@@ -110,17 +145,24 @@ def demo(
 
 
 @app.command()
-def patterns(source: Source, exclude: Exclude = None, as_json: Json = False) -> None:
+def patterns(
+    source: Source,
+    exclude: Exclude = None,
+    kind: Kinds = None,
+    bounds: Bounds = None,
+    as_json: Json = False,
+) -> None:
     """Show the missing-data patterns, and what each column is taken to be."""
     with _one_line_each():
         from psmimpute.table.infer import infer_schema
         from psmimpute.table.patterns import missing_pattern
 
+        asked = _options(exclude=exclude, kinds=kind, bounds=bounds)
         frame = _read(source)
         table = missing_pattern(frame)
         if not as_json:
             typer.echo(f"{table.to_string()}\n")
-        schema = infer_schema(frame, exclude=exclude or ())
+        schema = infer_schema(frame, **asked)
         if as_json:
             _say_json({"schema": schema.to_dict(), "patterns": _records(table)})
         else:
@@ -135,6 +177,10 @@ def fit(
     seed: Seed = None,
     missingness: Missingness = Mechanism.SHARED,
     exclude: Exclude = None,
+    kind: Kinds = None,
+    bounds: Bounds = None,
+    derived: Derived = None,
+    applicable_if: Conditions = None,
     sample_rows: Annotated[int, typer.Option(min=1, help="Rows of Parquet to learn.")] = 100_000,
     row_key: RowKey = None,
     max_steps: MaxSteps = None,
@@ -145,13 +191,16 @@ def fit(
         _check_folder(target)
         from psmimpute.imputer import PSMImputer
 
-        imputer = PSMImputer(
-            m,
-            seed=seed,
-            missingness=missingness.value,
-            exclude=[*(exclude or []), *([] if row_key is None else [row_key])],
-            fit=_training(max_steps),
+        asked = _options(
+            exclude=exclude,
+            row_key=row_key,
+            kinds=kind,
+            bounds=bounds,
+            derived=derived,
+            applicable_if=applicable_if,
+            max_steps=max_steps,
         )
+        imputer = PSMImputer(m, seed=seed, missingness=missingness.value, **asked)
         if source.suffix.lower() == ".csv":
             imputer.fit(_read(source))
         else:
@@ -176,6 +225,10 @@ def impute(
     seed: Seed = None,
     missingness: Missingness = Mechanism.SHARED,
     exclude: Exclude = None,
+    kind: Kinds = None,
+    bounds: Bounds = None,
+    derived: Derived = None,
+    applicable_if: Conditions = None,
     max_steps: MaxSteps = None,
     model: Annotated[Path | None, typer.Option(help="Model that `psmimpute fit` saved.")] = None,
     layout: Annotated[LayoutName, typer.Option(help="Of a folder.")] = LayoutName.LONG,
@@ -191,9 +244,29 @@ def impute(
     the same command finishes a job that was interrupted.
     """
     with _one_line_each():
+        asked = _options(
+            exclude=exclude,
+            kinds=kind,
+            bounds=bounds,
+            derived=derived,
+            applicable_if=applicable_if,
+            max_steps=max_steps,
+        )
+        if model is not None and asked:
+            raise ConfigError(f"{model} was fitted: give {_flags(asked)} to `psmimpute fit`")
         if target.suffix.lower() in {".csv", ".parquet"}:
             _check_folder(target)
-            imp = _impute_frame(source, m, seed, missingness, exclude, max_steps, model, row_key)
+            from psmimpute.imputer import PSMImputer
+
+            if model is not None:
+                imputer = PSMImputer.load(model)
+                frame = _read(source, imputer.schema_)
+            else:
+                frame = _read(source)
+                asked |= _options(exclude=exclude, row_key=_column(row_key, frame))
+                imputer = PSMImputer(m, seed=seed, missingness=missingness.value, **asked)
+                imputer.fit(frame)
+            imp = imputer.impute(frame, m, seed=seed, row_key=row_key)
             _write(imp.complete("long", include=True), target)
             n_cells: int | None = int(imp.where.sum().sum())
         else:
@@ -203,7 +276,10 @@ def impute(
                     f"{source}: a folder is imputed from Parquet; for CSV, name a TARGET that ends "
                     "in .csv or .parquet"
                 )
-            _refuse_for_folder(model, exclude=exclude, max_steps=max_steps)
+            if asked:
+                raise ConfigError(
+                    f"for a folder, give {_flags(asked)} to `psmimpute fit`, and its model here"
+                )
             from psmimpute.streaming import impute_parquet
 
             impute_parquet(
@@ -233,39 +309,42 @@ def _check_folder_name(target: Path) -> None:
         )
 
 
-def _impute_frame(
-    source: Path,
-    m: int,
-    seed: int | None,
-    missingness: Mechanism,
-    exclude: list[str] | None,
-    max_steps: int | None,
-    model: Path | None,
-    row_key: str | None,
-) -> MultiplyImputed:
-    from psmimpute.imputer import PSMImputer
+def _options(
+    *, row_key: str | None = None, max_steps: int | None = None, **by_column: list[str] | None
+) -> dict[str, Any]:
+    """Options of an imputer, those that were given."""
+    exclude = [*(by_column.pop("exclude", None) or []), *([] if row_key is None else [row_key])]
+    found: dict[str, Any] = {"exclude": exclude} if exclude else {}
+    for name, given in by_column.items():
+        if given:
+            found[name] = dict(_column_and_value(name, text) for text in given)
+    if "bounds" in found:
+        found["bounds"] = {column: _ends(text) for column, text in found["bounds"].items()}
+    return found if max_steps is None else found | {"fit": _training(max_steps)}
 
-    if model is not None:
-        learned = PSMImputer.load(model)
-        frame = _read(source, learned.schema_)
-        return learned.impute(frame, m, seed=seed, row_key=row_key)
-    frame = _read(source)
+
+def _column_and_value(name: str, text: str) -> tuple[str, str]:
+    column, sign, value = (part.strip() for part in text.partition("="))
+    if not (column and sign and value):
+        raise ConfigError(f"{_FLAGS.get(name, name)} {text!r}: give a column, =, and its value")
+    return column, value
+
+
+def _ends(text: str) -> tuple[str | None, str | None]:
+    low, sign, high = (part.strip() for part in text.partition(".."))
+    if not sign:
+        raise ConfigError(f"--bounds {text!r}: give the ends as LOW..HIGH; one may be left out")
+    return low or None, high or None
+
+
+def _flags(asked: dict[str, Any]) -> str:
+    return ", ".join(_FLAGS[name] for name in asked)
+
+
+def _column(row_key: str | None, frame: pd.DataFrame) -> str | None:
     if row_key is not None and row_key not in frame:
         raise ConfigError(f"--row-key {row_key}: no such column; there are {[*frame.columns]}")
-    kept_out = [*(exclude or []), *([] if row_key is None else [row_key])]
-    imputer = PSMImputer(
-        m, seed=seed, missingness=missingness.value, exclude=kept_out, fit=_training(max_steps)
-    )
-    return imputer.fit(frame).impute(frame, row_key=row_key)
-
-
-def _refuse_for_folder(
-    model: Path | None, *, exclude: list[str] | None, max_steps: int | None
-) -> None:
-    if model is None and (exclude or max_steps is not None):
-        raise ConfigError(
-            "for a folder, give --exclude and --max-steps to `psmimpute fit`, and its model here"
-        )
+    return row_key
 
 
 @app.command()

@@ -102,7 +102,8 @@ class PSMImputer:
     exclude : iterable of hashable, default ()
         Columns to leave out: neither imputed nor used to impute others.
     bounds : mapping of column to (low, high), optional
-        Imputed numbers are clipped to this range; None leaves an end open.
+        Imputed numbers and times are clipped to this range; None leaves an end open. Ends of times
+        are what pandas reads as such, ``"2020-01-31"`` or ``"3 days"`` for example.
     derived : mapping of column to str or callable, optional
         Columns computed from the others in each completed table, by a formula such as
         ``"weight / height**2"`` (:class:`psmimpute.table.expressions.Expression`) or a function of

@@ -22,7 +22,7 @@ _MOST_SETS = 100
 
 Pi = float | Literal["adaptive"] | Mapping[Hashable, float]
 Kinds = Mapping[Any, ColumnKind | str]
-Bounds = Mapping[Any, tuple[float | None, float | None]]
+Bounds = Mapping[Any, tuple[Any, Any]]
 Derived = Mapping[Any, str | Recipe]
 Conditions = Mapping[Any, Condition]
 Engine = Literal["local", "ray"]

@@ -7,6 +7,7 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from psmimpute.exceptions import NotStorableError, SchemaError
 from psmimpute.inference.checkpoint import read_config
@@ -74,7 +75,17 @@ def _describe(value: object) -> Any:  # noqa: ANN401
         return {"list": [_describe(item) for item in value]}
     if callable(value):
         raise SchemaError("a function is no data: give a formula, such as 'weight / height**2'")
-    return to_json(value.item() if isinstance(value, np.generic) else value)
+    if isinstance(value, tuple):
+        return to_json(tuple(map(_without_numpy, value)))
+    return to_json(_without_numpy(value))
+
+
+def _without_numpy(value: object) -> object:
+    if isinstance(value, np.datetime64):
+        return pd.Timestamp(value)
+    if isinstance(value, np.timedelta64):
+        return pd.Timedelta(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _read(state: object) -> Any:  # noqa: ANN401

@@ -214,7 +214,7 @@ def _imputation(imp: ImputedTable) -> dict[str, Any]:
     info = imp.info
     where = imp.where
     bounded = {
-        str(column.name): f"{column.bounds[0]:g} to {column.bounds[1]:g}"
+        str(column.name): column.bounds_in_words
         for column in imp.schema.columns
         if column.bounds is not None
     }

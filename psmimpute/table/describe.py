@@ -20,7 +20,7 @@ from psmimpute.exceptions import (
 )
 from psmimpute.table.kind_rules import is_narrow, is_whole, numeric_kind
 from psmimpute.table.kinds import ColumnKind
-from psmimpute.table.limits import number_limits, number_support
+from psmimpute.table.limits import number_limits, number_support, read_bounds, time_support
 from psmimpute.table.reading import (
     Storage,
     TimeCells,
@@ -43,9 +43,9 @@ from psmimpute.table.transforms import (
 from psmimpute.telling import warn
 
 FloatArray = npt.NDArray[np.float64]
-Bounds = tuple[float, float]
 
 _DISCRETE = (ColumnKind.BINARY, ColumnKind.NOMINAL, ColumnKind.ORDINAL)
+_LABELS = (Storage.BOOLEAN, Storage.CATEGORY, Storage.LABEL)
 _POSSIBLE_KINDS = {
     Storage.BOOLEAN: _DISCRETE,
     Storage.NUMBER: (
@@ -82,12 +82,12 @@ class ColumnRequest:
     ----------
     kind : ColumnKind or None
         The kind asked for.
-    bounds : tuple of float or None
-        Lowest and highest allowed value, infinite where open.
+    bounds : tuple or None
+        Lowest and highest allowed value: numbers, or what pandas reads as times; None where open.
     """
 
     kind: ColumnKind | None = None
-    bounds: Bounds | None = None
+    bounds: tuple[object, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +153,13 @@ def describe_column(series: pd.Series, request: ColumnRequest) -> ColumnSchema |
         reason=f"{storage}, as asked for by kinds=" if request.kind else str(storage),
         n_observed=n_observed,
         n_missing=len(series) - n_observed,
-        bounds=request.bounds,
     )
     if storage in (Storage.DATETIME, Storage.TIMEDELTA):
-        return _describe_times(bare, series, observed)
+        return _describe_times(bare, series, observed, request.bounds)
     if storage is Storage.NUMBER:
+        if request.bounds is not None:
+            bounds = read_bounds(bare.name, request.bounds, float, "numbers")
+            bare = replace(bare, bounds=bounds)
         return _describe_numbers(bare, series, observed, asked=request.kind is not None)
     return _describe_levels(bare, series, asked=request.kind is not None)
 
@@ -188,9 +190,11 @@ def _check_request(series: pd.Series, storage: Storage, request: ColumnRequest) 
             f"column {series.name!r} holds {storage} (dtype {series.dtype}), which kind "
             f"{str(request.kind)!r} does not fit: {advice}"
         )
-    if request.bounds is not None and (storage is not Storage.NUMBER or request.kind in _DISCRETE):
+    if request.bounds is not None and (storage in _LABELS or request.kind in _DISCRETE):
         what = f"is {request.kind}" if request.kind else f"holds {storage}"
-        raise SchemaError(f"column {series.name!r} {what}: bounds are for numbers, take them away")
+        raise SchemaError(
+            f"column {series.name!r} {what}: bounds are for numbers and times, take them away"
+        )
 
 
 def _constant(column: ColumnSchema, value: object) -> ColumnSchema:
@@ -213,17 +217,16 @@ def _describe_numbers(
         kind, reason = numeric_kind(x)
         column = replace(column, kind=kind, reason=reason)
     if column.kind in _DISCRETE:
-        check_bounds(column.name, column.bounds, numbers, series.index)
+        check_bounds(column, numbers, series.index)
         return _describe_levels(column, series, asked=asked)
     check_kind(column.name, column.kind, numbers, series.index)
     limits = number_limits(series.dtype)
-    bounds = limits.representable(column.bounds)
-    check_bounds(column.name, bounds, numbers, series.index)
+    column = replace(column, bounds=limits.representable(column.bounds))
+    check_bounds(column, numbers, series.index)
     whole = limits.is_integer or is_whole(x)
     rounded = not asked and column.kind is ColumnKind.CONTINUOUS and whole and is_narrow(x)
     column = replace(
         column,
-        bounds=bounds,
         is_integer=whole,
         is_rounded=rounded,
         transform=_transform(column, x),
@@ -244,7 +247,10 @@ def _transform(column: ColumnSchema, x: FloatArray) -> Transform:
 
 
 def _describe_times(
-    column: ColumnSchema, series: pd.Series, observed: npt.NDArray[np.bool_]
+    column: ColumnSchema,
+    series: pd.Series,
+    observed: npt.NDArray[np.bool_],
+    ends: tuple[object, object] | None,
 ) -> ColumnSchema:
     cells = read_times(series)
     cells = TimeCells(cells.ticks[observed], cells.unit, cells.zone)
@@ -253,18 +259,17 @@ def _describe_times(
     seconds = axis.seconds(cells)
     reason = f"{column.reason}, all on the {axis.step_name}"
     column = replace(column, reason=reason, time=axis)
+    if ends is not None:
+        what = "durations" if is_duration else "points in time"
+        column = replace(column, bounds=read_bounds(column.name, ends, axis.second_of, what))
+        check_bounds(column, seconds, series.index[observed])
     low, high = float(seconds.min()), float(seconds.max())
     if low == high:
         column = replace(column, support=(low, high))
         return _constant(column, read_labels(series)[1][0])
-    # As far beyond the observed times as these are apart; a duration keeps its sign.
-    lowest, highest = axis.limits()
-    support_low, support_high = max(2 * low - high, lowest), min(2 * high - low, highest)
-    if is_duration and low >= 0:
-        support_low = axis.step / 1e9 if low > 0 else 0.0
     skewed = is_duration and low > 0 and numeric_kind(seconds)[0] is ColumnKind.POSITIVE
     transform = choose_for_positive(seconds) if skewed else choose_for_continuous(seconds)
-    return replace(column, transform=transform, support=(support_low, support_high))
+    return replace(column, transform=transform, support=time_support(column, axis, low, high))
 
 
 def _describe_levels(

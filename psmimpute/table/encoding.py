@@ -184,11 +184,13 @@ def _raw_numbers(column: ColumnSchema, series: pd.Series) -> FloatArray:
                 f"column {column.name!r} was learnt with dtype {column.dtype} and now has "
                 f"{series.dtype}: use .dt.tz_localize so that both have a time zone, or neither"
             )
-        return column.time.seconds(cells)
+        x = np.where(is_missing(series), np.nan, column.time.seconds(cells))
+        check_bounds(column, x, series.index)
+        return x
     x = read_numbers(series)
     check_finite(column.name, x, series.index)
     check_kind(column.name, column.kind, x, series.index)
-    check_bounds(column.name, column.bounds, x, series.index)
+    check_bounds(column, x, series.index)
     return x
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from psmimpute.exceptions import SchemaError
-from psmimpute.table.describe import Bounds, ColumnRequest, LeftOut, describe_column
+from psmimpute.table.describe import ColumnRequest, LeftOut, describe_column
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.reading import column_at, column_names
 from psmimpute.table.scales import choose_scales
@@ -23,7 +22,7 @@ def infer_schema(
     *,
     kinds: Mapping[Any, ColumnKind | str] | None = None,
     exclude: Iterable[Hashable] = (),
-    bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+    bounds: Mapping[Any, tuple[Any, Any]] | None = None,
 ) -> TableSchema:
     """Infer what each column of a table is, and say why.
 
@@ -43,7 +42,8 @@ def infer_schema(
     exclude : iterable of hashable
         Columns to leave out: neither imputed nor used to impute others.
     bounds : mapping of column name to (low, high), optional
-        Imputed numbers are clipped to this range; None leaves an end open.
+        Imputed numbers and times are clipped to this range; None leaves an end open. Ends of times
+        are what pandas reads as such, ``"2020-01-31"`` or ``"3 days"`` for example.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def schema_with_derived(
     *,
     kinds: Mapping[Any, ColumnKind | str] | None = None,
     exclude: Iterable[Hashable] = (),
-    bounds: Mapping[Any, tuple[float | None, float | None]] | None = None,
+    bounds: Mapping[Any, tuple[Any, Any]] | None = None,
 ) -> TableSchema:
     """Infer the schema of a table some of whose columns are computed from the others.
 
@@ -169,7 +169,7 @@ def _checked_exclude(exclude: Iterable[Hashable], names: list[Hashable]) -> list
 def _requests(
     names: list[Hashable],
     kinds: Mapping[Any, ColumnKind | str],
-    bounds: Mapping[Any, tuple[float | None, float | None]],
+    bounds: Mapping[Any, tuple[Any, Any]],
 ) -> dict[Hashable, ColumnRequest]:
     for option, given in (("kinds", kinds), ("bounds", bounds)):
         if not isinstance(given, Mapping):
@@ -178,7 +178,7 @@ def _requests(
     return {
         name: ColumnRequest(
             _checked_kind(name, kinds[name]) if name in kinds else None,
-            _checked_bounds(name, bounds[name]) if name in bounds else None,
+            _ends(name, bounds[name]) if name in bounds else None,
         )
         for name in names
     }
@@ -193,17 +193,11 @@ def _checked_kind(name: Hashable, kind: ColumnKind | str) -> ColumnKind:
         ) from None
 
 
-def _checked_bounds(name: Hashable, bounds: tuple[float | None, float | None]) -> Bounds:
-    problem = (
-        f"column {name!r}: bounds {bounds!r} are no pair (low, high) of numbers with low < high; "
-        "dates and durations take none"
-    )
+def _ends(name: Hashable, bounds: Any) -> tuple[object, object]:  # noqa: ANN401
     try:
-        first, second = bounds
-        low = -math.inf if first is None else float(first)
-        high = math.inf if second is None else float(second)
+        low, high = bounds
     except (TypeError, ValueError):
-        raise SchemaError(f"{problem}; None leaves an end open") from None
-    if not low < high:
-        raise SchemaError(f"{problem}; None leaves an end open")
+        raise SchemaError(
+            f"column {name!r}: bounds {bounds!r} are no pair (low, high); None leaves an end open"
+        ) from None
     return low, high

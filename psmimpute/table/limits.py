@@ -1,8 +1,9 @@
-"""The numbers that a column's dtype, kind and bounds leave for its imputed values."""
+"""The numbers and times that dtype, kind and bounds leave for a column's imputed values."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from pandas.api.extensions import ExtensionDtype
 from psmimpute.exceptions import SchemaError
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.schema import ColumnSchema
+from psmimpute.table.times import TimeAxis
 from psmimpute.table.transforms import TransformKind
 
 # Whole numbers pass through float64 and int64; this is safe in both.
@@ -90,6 +92,85 @@ def number_limits(dtype: np.dtype[Any] | ExtensionDtype) -> NumberLimits:
     ends = np.finfo(held)
     smallest = float(ends.smallest_normal)
     return NumberLimits(float(ends.min), float(ends.max), smallest, False, held.type)
+
+
+def read_bounds(
+    name: Hashable, ends: tuple[object, object], read: Callable[[Any], float], what: str
+) -> tuple[float, float]:
+    """Read the ends of the range to which the user holds a column.
+
+    Parameters
+    ----------
+    name : hashable
+        The column's name.
+    ends : tuple of object
+        Lowest and highest allowed value; None leaves an end open.
+    read : callable
+        From an end to a number; raises `TypeError` or `ValueError` where it is none.
+    what : str
+        What the ends should be, for the message.
+
+    Returns
+    -------
+    tuple of float
+
+    Raises
+    ------
+    SchemaError
+        If an end cannot be read, or the lower end is not lower.
+    """
+    low, high = ends
+    problem = ""
+    try:
+        found = -math.inf if low is None else read(low), math.inf if high is None else read(high)
+        if found[0] < found[1]:
+            return found
+    except (TypeError, ValueError) as error:
+        problem = f" ({error})"
+    raise SchemaError(
+        f"column {name!r}: bounds {ends!r} are no pair (low, high) of {what} with low < high"
+        f"{problem}; None leaves an end open"
+    )
+
+
+def time_support(
+    column: ColumnSchema, axis: TimeAxis, low: float, high: float
+) -> tuple[float, float]:
+    """Return the range to which imputed times are clipped.
+
+    Parameters
+    ----------
+    column : ColumnSchema
+        A column of times, its bounds known.
+    axis : TimeAxis
+        Its axis.
+    low, high : float
+        The earliest and the latest observed time, seconds.
+
+    Returns
+    -------
+    tuple of float
+        As far beyond the observed times as these are apart, so far as dtype and bounds allow; a
+        duration keeps its sign.
+
+    Raises
+    ------
+    SchemaError
+        If the bounds leave no time.
+    """
+    lowest, highest = axis.limits()
+    first, last = max(2 * low - high, lowest), min(2 * high - low, highest)
+    if axis.is_duration and low >= 0:
+        first = axis.step / 1e9 if low > 0 else 0.0
+    if column.bounds is None:
+        return first, last
+    first, last = axis.within(max(first, column.bounds[0]), min(last, column.bounds[1]))
+    if first > last:
+        raise SchemaError(
+            f"column {column.name!r}: bounds {column.bounds_in_words} leave no "
+            f"{axis.step_name}: widen them"
+        )
+    return first, last
 
 
 def number_support(

@@ -50,7 +50,8 @@ class ColumnSchema:
     levels : tuple or None
         The observed levels of a binary, nominal or ordinal column, in order.
     bounds : tuple of float or None
-        The user's lowest and highest allowed value, infinite where open.
+        The user's lowest and highest allowed value, infinite where open; of times, seconds on
+        `time`.
     is_integer : bool
         Whether a column of numbers holds whole numbers only; imputed values will be whole.
     is_rounded : bool
@@ -99,6 +100,36 @@ class ColumnSchema:
         """Whether its values are labels from a list, if only one of them."""
         discrete = self.kind in (ColumnKind.BINARY, ColumnKind.NOMINAL, ColumnKind.ORDINAL)
         return self.levels is not None or (self.is_constant and discrete)
+
+    @property
+    def bounds_in_words(self) -> str | None:
+        """What the user's bounds allow, ``"1 to 25"`` for example."""
+        if self.bounds is None:
+            return None
+        low, high = map(self.in_words, self.bounds)
+        if math.isinf(self.bounds[0]):
+            return f"at most {high}"
+        return f"at least {low}" if math.isinf(self.bounds[1]) else f"{low} to {high}"
+
+    def in_words(self, value: float) -> str:
+        """Return a number of the column, or a moment that is seconds on `time`, in words.
+
+        Parameters
+        ----------
+        value : float
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> import psmimpute as psm
+        >>> psm.load_nhanes2().psm.schema()["chl"].in_words(113.0)
+        '113'
+        """
+        at_a_time = self.time is not None and math.isfinite(value)
+        return self.time.say(value) if at_a_time and self.time else f"{value:g}"
 
     @property
     def n_features(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import pandas as pd
 from psmimpute.exceptions import SupportError
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.reading import row_of
+from psmimpute.table.schema import ColumnSchema
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -70,19 +71,15 @@ def check_kind(name: Hashable, kind: ColumnKind, x: FloatArray, index: pd.Index)
             pass
 
 
-def check_bounds(
-    name: Hashable, bounds: tuple[float, float] | None, x: FloatArray, index: pd.Index
-) -> None:
+def check_bounds(column: ColumnSchema, x: FloatArray, index: pd.Index) -> None:
     """Refuse values outside the user's bounds.
 
     Parameters
     ----------
-    name : hashable
-        The column's name.
-    bounds : tuple of float or None
-        Lowest and highest allowed value.
+    column : ColumnSchema
+        A column of numbers or times.
     x : ndarray, shape (n_rows,)
-        NaN where missing.
+        Numbers, or seconds on the column's axis of time; NaN where missing.
     index : Index
         Row labels.
 
@@ -91,15 +88,23 @@ def check_bounds(
     SupportError
         If a value is outside.
     """
-    if bounds is not None:
-        low, high = bounds
-        problem = f"is outside the bounds ({low:g}, {high:g}): widen them, or correct the value"
-        _refuse((x < low) | (x > high), name, x, index, problem)
+    if column.bounds is not None:
+        low, high = column.bounds
+        allowed = f"({', '.join(map(column.in_words, column.bounds))})"
+        problem = f"is outside the bounds {allowed}: widen them, or correct the value"
+        _refuse((x < low) | (x > high), column.name, x, index, problem, say=column.in_words)
 
 
-def _refuse(bad: BoolArray, name: Hashable, x: FloatArray, index: pd.Index, problem: str) -> None:
+def _refuse(
+    bad: BoolArray,
+    name: Hashable,
+    x: FloatArray,
+    index: pd.Index,
+    problem: str,
+    say: Callable[[float], str] = "{:g}".format,
+) -> None:
     if bad.any():
         rows = np.flatnonzero(bad)
         also = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
         row = int(rows[0])
-        raise SupportError(f"column {name!r}, {row_of(index, row)}{also}: {x[row]:g} {problem}")
+        raise SupportError(f"column {name!r}, {row_of(index, row)}{also}: {say(x[row])} {problem}")

@@ -122,6 +122,79 @@ class TimeAxis:
             ticks = ticks + (rounded - local)
         return ticks.view(f"timedelta64[{self.unit}]" if self.is_duration else self._datetime)
 
+    def second_of(self, end: object) -> float:
+        """Return one moment, or one duration, in seconds from the origin.
+
+        Parameters
+        ----------
+        end : object
+            What :class:`pandas.Timestamp` reads, a text for example, or for durations
+            :class:`pandas.Timedelta`; without a time zone it is by the column's own clock.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no such thing, or has a time zone where the column has none.
+        """
+        if np.asarray(end).dtype.kind in "biufc":  # pandas would count nanoseconds
+            raise TypeError(f"{end!r} is a number")
+        moment: Any = pd.Timedelta(end) if self.is_duration else pd.Timestamp(end)  # type: ignore[arg-type]
+        if moment is pd.NaT:
+            raise ValueError(f"{end!r} is missing")
+        if not self.is_duration and moment.tzinfo is not None:
+            if self.zone is None:
+                raise ValueError(f"{end!r} has a time zone, the column has none")
+            moment = moment.tz_convert("UTC").tz_localize(None)
+        elif self.zone is not None:
+            moment = moment.tz_localize(self.zone).tz_convert("UTC").tz_localize(None)
+        ticks = np.array([moment.as_unit(self.unit).asm8]).view(np.int64)
+        return float(self.seconds(TimeCells(ticks, self.unit, self.zone))[0])
+
+    def say(self, second: float) -> str:
+        """Return the moment, or the duration, at given seconds from the origin, in words.
+
+        Parameters
+        ----------
+        second : float
+
+        Returns
+        -------
+        str
+            By the column's own clock; midnight is left out.
+        """
+        tick = TICK_NANOSECONDS[self.unit]
+        ticks = np.array([round(second * (_SECOND / tick)) + self.origin // tick])
+        if self.is_duration:
+            told = str(pd.TimedeltaIndex(ticks.view(f"timedelta64[{self.unit}]"))[0])
+        else:
+            local = _to_local(ticks, self.unit, self.zone)
+            told = str(pd.DatetimeIndex(local.view(self._datetime))[0])
+        return told.removesuffix(" 00:00:00")
+
+    def within(self, low: float, high: float) -> tuple[float, float]:
+        """Return the first and the last moment of the grid from `low` to `high`.
+
+        Parameters
+        ----------
+        low, high : float
+            Seconds within :meth:`limits`.
+
+        Returns
+        -------
+        tuple of float
+            Seconds; the first is the larger where the grid has no moment between.
+        """
+        cells = TimeCells(self.times(np.array([low, high])).view(np.int64), self.unit, self.zone)
+        first, last = self.seconds(cells)
+        step = self.step / _SECOND
+        return float(first if first >= low else first + step), float(
+            last if last <= high else last - step
+        )
+
     @property
     def step_name(self) -> str:
         """The step in words, ``"day"`` for example."""

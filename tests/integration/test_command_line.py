@@ -99,6 +99,73 @@ def test_csv_rows_that_come_later_are_read_as_the_model_learned_them(run, tmp_pa
     assert found["dose"].isin([5.2, 12.3]).all()
 
 
+def test_columns_are_declared_as_in_python(run, tmp_path):
+    table = psm.load_nhanes2()
+    days = pd.date_range("2020-01-01", periods=len(table)).to_series(index=table.index)
+    table = table.assign(
+        age=table["age"].cat.codes,
+        bmi=table["bmi"].clip(20, 30.5),
+        day=days.where(table["hyp"].notna()),
+    )
+    table.to_csv(tmp_path / "in.csv", index=False)
+    declared = (
+        *("--kind", "chl=positive", "--kind", "age = ordinal"),
+        *("--bounds", "bmi=20..30.5", "--bounds", "day=2020-01-01..", "--bounds", "chl=..284"),
+    )
+    facts = json.loads(run("patterns", tmp_path / "in.csv", *declared, "--json"))
+    columns = {column["name"]: column for column in facts["schema"]["columns"]}
+    assert [columns[name]["kind"] for name in ("chl", "age")] == ["positive", "ordinal"]
+    assert columns["bmi"]["bounds"] == [20, 30.5]
+    assert columns["day"]["bounds"] == [-86400, None]  # the first was seen a day later
+    assert columns["chl"]["bounds"] == [None, 284]
+    computed = ("--derived", "ratio=chl / bmi", "--applicable-if", "chl=age >= 1")
+    fast = ("--m", 2, "--seed", 1, "--max-steps", 5)
+    run("impute", tmp_path / "in.csv", tmp_path / "out.csv", *fast, *declared, *computed)
+    found = pd.read_csv(tmp_path / "out.csv")
+    found = found[found[".imp"] > 0]
+    assert found["bmi"].between(20, 30.5).all()
+    assert (found["day"] >= "2020-01-01").all()
+    unasked = table["chl"].isna() & (table["age"] < 1)
+    assert unasked.any()
+    assert found["chl"].isna().tolist() == [*unasked] * 2
+    pd.testing.assert_series_equal(
+        found["ratio"], found["chl"] / found["bmi"], check_names=False, rtol=1e-6
+    )
+    model = tmp_path / "model.psm"
+    run("fit", tmp_path / "in.csv", model, *fast, *declared, *computed)
+    run("impute", tmp_path / "in.csv", tmp_path / "new.csv", "--m", 2, "--model", model)
+    again = pd.read_csv(tmp_path / "new.csv")
+    pd.testing.assert_frame_equal(found, again[again[".imp"] > 0])
+
+
+def test_what_a_model_has_learned_is_not_declared_again(run, source, tmp_path):
+    model = tmp_path / "model.psm"
+    run("fit", source, model, "--m", 2, "--seed", 1, "--max-steps", 3)
+    for target in ("out", "out.csv"):
+        said = run(
+            *("impute", source, tmp_path / target, "--model", model),
+            *("--kind", "age=ordinal", "--exclude", "hyp"),
+            fails=True,
+        )
+        assert "give --exclude, --kind to `psmimpute fit`" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "message"),
+    [
+        ("--kind", "age", "give a column, =, and its value"),
+        ("--kind", "age=tall", "unknown kind 'tall'"),
+        ("--kind", "size=count", "kinds names columns"),
+        ("--bounds", "bmi=20", "LOW..HIGH"),
+        ("--bounds", "bmi=low..high", "could not convert"),
+        ("--derived", "ratio=", "give a column"),
+        ("--applicable-if", "chl=nobody > 3", "nobody"),
+    ],
+)
+def test_a_wrong_declaration_is_named(run, source, tmp_path, option, text, message):
+    assert message in run("impute", source, tmp_path / "out.csv", option, text, fails=True)
+
+
 def test_errors_are_one_line(run, source, tmp_path):
     (tmp_path / "bad.psm").write_text("no model")
     assert "cannot read" in run("fit", tmp_path / "no.parquet", tmp_path / "m", fails=True)

@@ -26,6 +26,7 @@ from psmimpute.imputer import PSMImputer
 from psmimpute.inference.checkpoint import checksum_of, read_config
 from psmimpute.inference.config import FitConfig
 from psmimpute.model.config import ModelConfig
+from psmimpute.saving import describe_options, read_options
 from psmimpute.table.kinds import ColumnKind
 
 pytestmark = pytest.mark.filterwarnings("ignore::psmimpute.exceptions.PSMWarning")
@@ -80,6 +81,18 @@ def _same(a, b):
     assert a == b
     assert a.info.history == b.info.history
     np.testing.assert_array_equal(a.info.ess, b.info.ess)
+
+
+def test_bounds_of_times_are_saved_whatever_says_them():
+    ends = np.datetime64("2020-01-01"), pd.Timestamp("2021-01-01", tz="UTC")
+    spans = np.timedelta64(2, "h"), "3 days"
+    described = describe_options({"bounds": {"day": ends, "wait": spans}})
+    assert read_options(json.loads(json.dumps(described))) == {
+        "bounds": {
+            "day": (pd.Timestamp("2020-01-01"), ends[1]),
+            "wait": (pd.Timedelta("2h"), "3 days"),
+        }
+    }
 
 
 def test_what_is_loaded_imputes_as_what_was_saved(table, fitted, tmp_path):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
+from psmimpute.exceptions import SchemaError, SupportError
 from psmimpute.table.encoding import assign_cells, decode_column, encode
 from psmimpute.table.infer import infer_schema
 from psmimpute.table.reading import TimeCells, read_times, zone_name
+from psmimpute.table.schema import ColumnSchema
 from psmimpute.table.times import TimeAxis
 
 
@@ -100,6 +104,76 @@ def test_durations_keep_their_sign_and_skewed_ones_are_logarithmic(rng):
     assert decode_column(_schema(none_below_zero).columns[0], [[-99.0]])[0] == np.timedelta64(
         0, "h"
     )
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin", "America/Sao_Paulo"])
+@pytest.mark.parametrize(
+    ("bounds", "first", "last", "words"),
+    [
+        (("2019-01-01", "2021-03-01"), "2019-01-01", "2021-03-01", "2019-01-01 to 2021-03-01"),
+        (
+            ("2019-01-01 12:00", pd.Timestamp("2021-03-01 11:59")),
+            "2019-01-02",
+            "2021-03-01",
+            "2019-01-01 12:00:00 to 2021-03-01 11:59:00",
+        ),
+    ],
+)
+def test_times_stay_on_the_grid_inside_their_bounds(zone, bounds, first, last, words):
+    days = pd.Series(pd.to_datetime(["2020-01-01", "2020-05-07", "2021-01-01", None]))
+    df = days.dt.tz_localize(zone).to_frame("t")
+    column = infer_schema(df, bounds={"t": bounds})["t"]
+    drawn = pd.DatetimeIndex(decode_column(column, [[-99.0], [99.0]]))
+    local = drawn.tz_localize("UTC").tz_convert(zone).tz_localize(None) if zone else drawn
+    assert [str(day.date()) for day in local] == [first, last]
+    assert (local == local.normalize()).all()
+    assert column.bounds_in_words == words
+    assert ColumnSchema.from_dict(column.to_dict()) == column
+
+
+def test_an_end_that_bounds_leave_open_is_as_far_off_as_without_them():
+    days = pd.to_datetime(["2020-01-01", "2020-05-07", "2021-01-01"]).to_series(name="t").to_frame()
+    for bounds, ends, words in (
+        ((datetime.date(2019, 11, 2), None), ["2019-11-02", "2022-01-02"], "at least 2019-11-02"),
+        ((None, np.datetime64("2021-01-02")), ["2018-12-31", "2021-01-02"], "at most 2021-01-02"),
+    ):
+        column = infer_schema(days, bounds={"t": bounds})["t"]
+        assert [str(day)[:10] for day in decode_column(column, [[-99.0], [99.0]])] == ends
+        assert column.bounds_in_words == words
+
+
+def test_durations_stay_inside_their_bounds():
+    spans = pd.DataFrame({"t": pd.to_timedelta([2, 5, 9], unit="h")})
+    column = infer_schema(spans, bounds={"t": ("90min", np.timedelta64(10, "h"))})["t"]
+    low, high = decode_column(column, [[-99.0], [99.0]])
+    assert (low, high) == (np.timedelta64(2, "h"), np.timedelta64(10, "h"))
+    assert column.bounds_in_words == "0 days 01:30:00 to 0 days 10:00:00"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "error", "message"),
+    [
+        ((2019, 2021), SchemaError, r"no pair .* of points in time .*\(2019 is a number\)"),
+        (("soon", None), SchemaError, "no pair .* points in time .*soon"),
+        (("2021-01-01", "2019-01-01"), SchemaError, "no pair .* low < high; None leaves"),
+        ((pd.NaT, "2021-01-01"), SchemaError, "NaT is missing"),
+        ((pd.Timestamp("2019", tz="UTC"), None), SchemaError, "the column has none"),
+        (("2020-01-02", None), SupportError, r"row 0: 2020-01-01 is outside .*\(2020-01-02, inf\)"),
+    ],
+)
+def test_bounds_that_do_not_fit_times_are_refused(bounds, error, message):
+    days = pd.DataFrame({"t": pd.to_datetime(["2020-01-01", "2020-05-07", None])})
+    with pytest.raises(error, match=message):
+        infer_schema(days, bounds={"t": bounds})
+
+
+def test_new_times_are_held_to_the_bounds_and_gaps_are_not():
+    days = pd.DataFrame({"t": pd.to_datetime(["2020-01-01", "2020-05-07", None])})
+    schema = infer_schema(days, bounds={"t": ("2020-01-01", "2020-12-31")})
+    assert not encode(schema, days).observed[2].any()
+    days.loc[1, "t"] = pd.Timestamp("2021-01-01")
+    with pytest.raises(SupportError, match=r"row 1: 2021-01-01 is outside"):
+        encode(schema, days)
 
 
 def test_zone_names_are_ones_that_pandas_reads():
