@@ -270,7 +270,7 @@ def _joint_info(
     return replace(
         first,
         seed=first.seed if len({info.seed for info in infos}) == 1 else None,
-        members=first.members if same_model else sum(info.members for info in infos),
+        members=first.members if same_model else _n_members(infos, rows=rows),
         missingness=" and ".join(dict.fromkeys(info.missingness for info in infos)),
         history=first.history if same_model else (),
         ess=np.concatenate(known_ess) if all_ess else None,
@@ -280,6 +280,14 @@ def _joint_info(
         extend=None,
         source=None,
     )
+
+
+def _n_members(infos: Sequence[ImputationInfo], *, rows: bool) -> int:
+    """Members of several models; below each other, one of each makes an imputation."""
+    known = [info.members for info in infos]
+    if not all(known):
+        return 0
+    return max(known) if rows else sum(known)
 
 
 def _as_imputed(other: object, m: int, number: int) -> MultiplyImputed:

@@ -354,24 +354,30 @@ class ImputedTable:
         state["info"] = replace(self.info, extend=None, source=None)
         return state
 
-    def take(self, rows: IntArray) -> Self:
+    def take(self, rows: npt.ArrayLike) -> Self:
         """Return the same imputations of some of the rows.
 
         Parameters
         ----------
-        rows : ndarray of int, shape (n_selected,)
-            Positions of the rows.
+        rows : array_like of int, shape (n_selected,)
+            Positions of the rows; :meth:`MultiplyImputed.filter` takes conditions.
 
         Returns
         -------
         ImputedTable
             A new object; it cannot be extended.
 
+        Raises
+        ------
+        ImputationError
+            If they are no positions of rows.
+
         Examples
         --------
         >>> imp.take(np.arange(10)).n_rows
         10
         """
+        rows = self._positions(rows)
         result = copy.copy(self)
         result._data, result._where = self._data.iloc[rows].copy(), self._where[rows]
         result._values = {}
@@ -383,6 +389,16 @@ class ImputedTable:
         result._sets = None if self._sets is None else self._sets.take(rows)
         result.info = self.info.take(rows)
         return result
+
+    def _positions(self, rows: npt.ArrayLike) -> IntArray:
+        given = np.asarray(rows)
+        whole = given.ndim == 1 and (given.dtype.kind in "iu" or not given.size)
+        if not whole or ((given < -self.n_rows) | (given >= self.n_rows)).any():
+            raise ImputationError(
+                f"take: give a list of positions, whole numbers from 0 to {self.n_rows - 1}; "
+                "filter() takes conditions"
+            )
+        return given.astype(np.intp)
 
     def materialized(self) -> Self:
         """Return the same imputations with assigned columns stored instead of recomputed.

@@ -423,3 +423,12 @@ def test_computed_columns_go_through_the_long_form_and_back(imp):
                 .astype("Int64")
                 .equals(more.complete(k)[name].astype("Int64").set_axis(again.complete(k).index))
             )
+
+
+def test_rows_are_taken_by_position(imp):
+    taken = imp.take([-1, 0, 3, 3])
+    assert_frame_equal(taken.complete(2), imp.complete(2).iloc[[-1, 0, 3, 3]])
+    assert imp.take([]).n_rows == 0
+    for rows in ([0.5], [imp.n_rows], [-imp.n_rows - 1], ["a"], [[0]], [True, False], 3):
+        with pytest.raises(ImputationError, match=r"take: give a list of positions"):
+            imp.take(rows)
