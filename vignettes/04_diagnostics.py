@@ -96,7 +96,8 @@ imp.plot.pattern_sets(show="membership")
 # %%
 # How the model fared
 # -------------------
-# The out-of-bag loss of each member.
+# The loss of each member on its own resample, and on the rows that it leaves out. Members start
+# from the fit to all rows, so that the latter rises; both should level off.
 imp.plot.trace()
 
 # %%

@@ -254,6 +254,11 @@ class Plots:
     def trace(self, *, ax: Axes | None = None) -> Axes:
         """Draw the loss of each member during training, on its own rows and out of bag.
 
+        Members start from the fit to all rows and are trained on their own resample. So the loss of
+        the rows that a member leaves out, which that fit had seen, rises as its own falls: good
+        curves level off. Where they are still steep at the end, training was too short
+        (``FitConfig(max_steps=...)``).
+
         Parameters
         ----------
         ax : matplotlib Axes, optional
