@@ -1,7 +1,10 @@
-"""Imputations that agree with observed cells of columns that do not always apply.
+"""Imputations that agree with what was seen, and not seen, of columns that do not always apply.
 
 Whoever is seen to be pregnant is no man. The model knows it only as a tendency, so a draw that
-says otherwise is taken back, and the row drawn again.
+says otherwise is taken back, and the row drawn again. Where the sex is unknown and no answer to
+the question was seen, that tells as much: if women of unknown sex mostly answer it, few of those
+who did not are women. So a draw by which the column applies is taken back with the probability
+that it had been observed then, which is learned from the rows in which the condition is unknown.
 """
 
 from __future__ import annotations
@@ -12,17 +15,22 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import beta
 
 from psmimpute.assembly import RowDraws, RowImputer
 from psmimpute.declared import Declared
 from psmimpute.exceptions import NotApplicableWarning
 from psmimpute.imputed.derived import Recipe
-from psmimpute.random import Purpose, stream_seed
+from psmimpute.random import Purpose, row_uniforms, stream_seed
+from psmimpute.table.applicability import Answers
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.reading import is_missing
 from psmimpute.telling import warn
 
 _MOST_ROUNDS = 50
+# Rows, and draws of each, by which it is learned how often a column is observed.
+_MOST_LEARNED, _N_LEARNED = 5_000, 20
+_GRID = (np.arange(400) + 0.5) / 400
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -64,22 +72,28 @@ def redraw_contradictions(
     NotApplicableWarning
         If some rows disagree after fifty rounds: their last draws are kept.
     """
-    # Conditions cannot rest on columns that are new.
-    derived = {name: recipe for name, recipe in derived.items() if name in df.columns}
-    declared = Declared(rows.schema, derived, rows.applicability)
+    declared = _declared(rows, derived, df)
     watched = _watched(declared, df, table, found, chosen)
-    todo = np.flatnonzero(watched.any(1))
+    doubted = _doubted(declared, df, found, chosen, rows.answers)
+    todo = np.flatnonzero((watched | doubted).any(1))
     if not len(todo):
         return
     m = len(found.draws.sets)
     by_row = _is_told_by_row(declared)
+    shares = _shares_of_answers(rows, m)
 
-    def contradicted(some: npt.NDArray[np.intp]) -> BoolArray:
+    def contradicted(some: npt.NDArray[np.intp], round_of_doubts: int | None) -> BoolArray:
         at = some if by_row else np.arange(len(df))
-        wrong = _contradicted(declared, df.iloc[at], _part(found, at), watched[at])
+        wrong = np.zeros((m, len(at)), dtype=bool)
+        for k, applies in enumerate(_applying(declared, df.iloc[at], _part(found, at)).values()):
+            wrong |= watched[at, k] & ~applies
+            if round_of_doubts is not None and k in shares:
+                seed = stream_seed(rows.seed, member=round_of_doubts, purpose=Purpose.ANSWERS)
+                answered = _answered(seed, keys[at], shares[k], place=k)
+                wrong |= doubted[at, k] & applies & answered
         return wrong if by_row else wrong[:, some]
 
-    wrong = contradicted(todo)
+    wrong = contradicted(todo, 0)
     for number in range(_MOST_ROUNDS):
         still = wrong.any(0)
         todo, wrong = todo[still], wrong[:, still]
@@ -89,7 +103,8 @@ def redraw_contradictions(
         hidden = None if chosen is None else chosen[todo]
         new = replace(rows, seed=seed).impute(table.take(todo), keys[todo], m, chosen=hidden)
         _put(found, todo, new, wrong)
-        wrong &= contradicted(todo)
+        wrong &= contradicted(todo, number + 1)
+    wrong &= contradicted(todo, None)
     if wrong.any():
         warn(
             f"{int(wrong.sum())} imputed rows contradict a cell that was observed although its "
@@ -97,6 +112,14 @@ def redraw_contradictions(
             "none agreed. They are kept; see whether the condition is right",
             NotApplicableWarning,
         )
+
+
+def _declared(
+    rows: RowImputer, derived: Mapping[Hashable, str | Recipe], df: pd.DataFrame
+) -> Declared:
+    """Conditions and what they may rest on: no columns that are new."""
+    known = {name: recipe for name, recipe in derived.items() if name in df.columns}
+    return Declared(rows.schema, known, rows.applicability)
 
 
 def _is_told_by_row(declared: Declared) -> bool:
@@ -144,18 +167,124 @@ def _hangs_on_draws(
     return drawn & ~unknown if declared.applicability.is_formula(name) else drawn
 
 
-def _contradicted(
-    declared: Declared, df: pd.DataFrame, found: RowDraws, watched: BoolArray
+def _doubted(
+    declared: Declared,
+    df: pd.DataFrame,
+    found: RowDraws,
+    chosen: BoolArray | None,
+    answers: Answers,
 ) -> BoolArray:
-    """Imputed rows by which a watched cell does not apply, shape (m, n_rows)."""
+    """Cells that were not observed where draws decide a condition, shape as :func:`_watched`."""
+    applicability, names = declared.applicability, declared.schema.column_names
+    doubted = np.zeros((len(df), len(applicability.conditions)), dtype=bool)
+    for k, (name, _) in enumerate(applicability.conditions):
+        if name in answers:
+            j = names.index(name)
+            empty = found.missing[:, j] if chosen is None else found.missing[:, j] & ~chosen[:, j]
+            doubted[:, k] = empty & _hangs_on_draws(declared, name, df, found)
+    return doubted
+
+
+def _applying(declared: Declared, df: pd.DataFrame, found: RowDraws) -> dict[Hashable, BoolArray]:
+    """Tell in which imputed rows each column with a condition applies, shape (m, n_rows)."""
     completed = declared.finished(df, found)
-    wrong = np.zeros((completed.m, len(df)), dtype=bool)
+    applicability = declared.applicability
+    applies = {name: np.zeros((completed.m, len(df)), bool) for name in applicability.names}
     for i in range(completed.m):
         frame = completed.complete_columns(i + 1, [*df.columns])
-        for k, (name, _) in enumerate(declared.applicability.conditions):
-            if watched[:, k].any():
-                wrong[i] |= watched[:, k] & ~declared.applicability.applies(name, frame)
-    return wrong
+        for name, in_rows in applies.items():
+            in_rows[i] = applicability.applies(name, frame)
+    return applies
+
+
+def _shares_of_answers(rows: RowImputer, m: int) -> dict[int, npt.NDArray[np.float64]]:
+    """Draw, for each imputation, how often a column is observed where its condition is unknown."""
+    shares = {}
+    key = np.zeros(1, dtype=np.uint64)
+    for k, name in enumerate(rows.applicability.names):
+        if name in rows.answers:
+            seed = stream_seed(rows.seed, member=_MOST_ROUNDS + 1 + k, purpose=Purpose.ANSWERS)
+            uniform = [
+                row_uniforms(seed, imputation=i, rows=key, n=1, purpose=Purpose.ANSWERS).item()
+                for i in range(m)
+            ]
+            shares[k] = np.asarray(beta.ppf(uniform, *rows.answers[name]))
+    return shares
+
+
+def _answered(
+    seed: int, keys: npt.NDArray[np.uint64], shares: npt.NDArray[np.float64], *, place: int
+) -> BoolArray:
+    """Draw whether a column that applies had been observed, shape (m, n_rows)."""
+    purpose = Purpose.ANSWERS
+    uniform = [
+        row_uniforms(seed, imputation=i, rows=keys, n=place + 1, purpose=purpose)[:, place]
+        for i in range(len(shares))
+    ]
+    return np.stack(uniform) < shares[:, None]
+
+
+def learn_answers(
+    rows: RowImputer,
+    df: pd.DataFrame,
+    table: EncodedTable,
+    *,
+    derived: Mapping[Hashable, str | Recipe],
+) -> Answers:
+    r"""Learn how often a column is observed where it applies and its condition is unknown.
+
+    Of the rows in which a condition is unknown, the column was observed in k. In the others, row i,
+    the model gives the condition a probability :math:`p_i`, and the share o of those that were
+    observed has the likelihood :math:`o^k \prod_i (1 - p_i o)`. With k = 0, as where whoever left
+    out the one question left out the other, o is small, and nothing is taken back.
+
+    Parameters
+    ----------
+    rows : RowImputer
+        Of the fitted model.
+    df : DataFrame
+        The rows that were fitted.
+    table : EncodedTable
+        The same as the model sees them.
+    derived : mapping of column to str or callable
+        Columns that conditions may rest on.
+
+    Returns
+    -------
+    mapping of hashable to (float, float)
+        By column, the parameters of the beta distribution that is nearest the posterior of o under
+        a flat prior; without the columns of which no row with an unknown condition lacks a value.
+    """
+    declared = _declared(rows, derived, df)
+    nothing = RowDraws(table.missing_cells, {}, draws=None)  # type: ignore[arg-type]
+    unknown = {
+        name: _hangs_on_draws(declared, name, df, nothing) for name in rows.applicability.names
+    }
+    if not any(cells.any() for cells in unknown.values()):
+        return {}
+    at = np.arange(len(df))
+    if _is_told_by_row(declared):
+        at = np.flatnonzero(np.logical_or.reduce([*unknown.values()]))[:_MOST_LEARNED]
+    found = rows.impute(table.take(at), at.astype(np.uint64), _N_LEARNED)
+    applies = _applying(declared, df.iloc[at], found)
+    answers = {}
+    for name, cells in unknown.items():
+        j = rows.schema.column_names.index(name)
+        here = cells[at]
+        empty = here & table.missing_cells[at, j]
+        if not empty.any():
+            continue
+        k = int((here & table.observed_cells[at, j]).sum())
+        p = applies[name][:, empty].mean(0)
+        p = (_N_LEARNED * p + 2 * p.mean()) / (_N_LEARNED + 2)  # a mean of so few draws
+        density = k * np.log(_GRID) + np.log1p(-np.outer(_GRID, p)).sum(1)
+        weight = np.exp(density - density.max())
+        weight /= weight.sum()
+        mean = float(weight @ _GRID)
+        variance = float(weight @ (_GRID - mean) ** 2) + (_GRID[1] - _GRID[0]) ** 2 / 12
+        size = mean * (1 - mean) / variance - 1
+        answers[name] = float(mean * size), float((1 - mean) * size)
+    return answers
 
 
 def _part(found: RowDraws, rows: npt.NDArray[np.intp]) -> RowDraws:

@@ -13,7 +13,7 @@ import pandas as pd
 from psmimpute.inference.draws import Drawer, ImputationDraws
 from psmimpute.inference.fitted import FittedModel
 from psmimpute.model.rows import store_rows
-from psmimpute.table.applicability import Applicability, check_conditions, leave_out
+from psmimpute.table.applicability import Answers, Applicability, check_conditions, leave_out
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.encoding import decode_column, encode
 from psmimpute.table.schema import TableSchema
@@ -95,6 +95,9 @@ class RowImputer:
         What a level is taken for that was not learnt.
     applicability : Applicability
         Conditions under which columns apply.
+    answers : mapping of hashable to (float, float)
+        How often columns are observed that apply where their condition is unknown; see
+        :func:`psmimpute.agreement.learn_answers`.
     """
 
     schema: TableSchema
@@ -103,6 +106,7 @@ class RowImputer:
     seed: int
     unseen: Unseen = "error"
     applicability: Applicability = field(default_factory=Applicability)
+    answers: Answers = field(default_factory=dict)
 
     def encode(self, df: pd.DataFrame) -> EncodedTable:
         """Return the rows as the model sees them."""

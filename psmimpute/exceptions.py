@@ -86,7 +86,11 @@ class SuspectValueWarning(PSMWarning):
 
 
 class ExactRelationWarning(PSMWarning):
-    """A column is a linear function of others, to which imputed values keep only nearly."""
+    """A column is a function of others, to which imputed values keep only nearly."""
+
+
+class NeverTogetherWarning(PSMWarning):
+    """No row shows two columns together: how they hang together is assumed, and not learned."""
 
 
 class LowESSWarning(PSMWarning):

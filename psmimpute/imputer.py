@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from pyarrow.dataset import Dataset
 
-from psmimpute.agreement import redraw_contradictions
+from psmimpute.agreement import learn_answers, redraw_contradictions
 from psmimpute.assembly import RowDraws, RowImputer, Unseen, encode_rows
 from psmimpute.cautions import warn_of_derived, warn_of_imputations
 from psmimpute.exceptions import (
@@ -51,15 +51,16 @@ from psmimpute.options import (
     check_whole,
     pi_by_column,
 )
-from psmimpute.saving import describe_options, read_options
+from psmimpute.saving import describe_answers, describe_options, read_answers, read_options
 from psmimpute.selection_effects import Effects, effects_by_output
 from psmimpute.single import fill_once
 from psmimpute.source import Source as ModelSource
 from psmimpute.storage.sampling import sample_rows as sample_from
 from psmimpute.storage.source import ParquetSource, Source
-from psmimpute.table.applicability import Applicability
+from psmimpute.table.applicability import Answers, Applicability
 from psmimpute.table.chosen_cells import Where, chosen_cells
 from psmimpute.table.conforming import conform
+from psmimpute.table.determined_levels import warn_of_determined_levels
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.exact_relations import warn_of_exact_relations
 from psmimpute.table.expressions import Expression
@@ -67,6 +68,7 @@ from psmimpute.table.infer import schema_with_derived
 from psmimpute.table.json_values import from_json, to_json
 from psmimpute.table.row_keys import row_keys
 from psmimpute.table.schema import TableSchema
+from psmimpute.table.separate_columns import warn_of_separate_columns
 from psmimpute.telling import remembered, warn
 
 _NO_GAPS = "no cell is missing in a modelled column: every imputation is a copy of the data"
@@ -327,6 +329,7 @@ class PSMImputer:
                 "options": describe_options(self.get_params()),
                 "seed": self.seed_,
                 "features": [to_json(name) for name in self.feature_names_in_.tolist()],
+                "answers": describe_answers(self._answers),
             }
             return pack_model(fitted, self.schema_, learned)
         except SchemaError as error:
@@ -413,6 +416,7 @@ class PSMImputer:
             check_whole("seed", seed, 0, 2**64 - 1)
             features = [from_json(name) for name in learned["features"]]
             Applicability.of(loaded.applicable_if)
+            loaded._answers = read_answers(learned.get("answers", []))  # earlier files have none
             for formula in (loaded.derived or {}).values():
                 Expression(cast("str", formula))  # no function comes from a file
         except (PSMError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
@@ -482,8 +486,10 @@ class PSMImputer:
         Warns
         -----
         ExactRelationWarning
-            If a column with gaps is a linear function of others to the last digit, or one of those
-            has gaps.
+            If a column with gaps is a linear function of others to the last digit, or its level
+            follows from another column; also where one of those has gaps.
+        NeverTogetherWarning
+            If no row shows two columns together.
 
         Examples
         --------
@@ -518,8 +524,14 @@ class PSMImputer:
         with remembered() as told:
             read_derived(self.derived, df)
             warn_of_exact_relations(df, schema)
+            warn_of_determined_levels(df, schema)
             table = self._encode(df)
+            warn_of_separate_columns(table, schema)
             self.fitted_: FittedModel = self._fit_table(table, train=train)
+            self._answers: Answers = {}
+            if self.applicable_if:
+                rows = self.row_imputer(seed=self.seed_)
+                self._answers = learn_answers(rows, df, table, derived=self.derived or {})
             self.warnings_: tuple[str, ...] = tuple(told)
         self.n_sets_: int = self.fitted_.spec.n_sets
         self.n_features_in_: int = df.shape[1]
@@ -700,6 +712,7 @@ class PSMImputer:
             seed,
             unseen,
             Applicability.of(self.applicable_if),
+            self._answers,
         )
 
     def declared(self, chosen: npt.NDArray[np.bool_] | None = None) -> dict[str, str]:
@@ -995,7 +1008,7 @@ def impute(
         If no cell is missing: the imputations are copies.
     LowESSWarning, ConvergenceWarning, ConstantColumnWarning, SparseColumnWarning
         Each for its cause.
-    ExactRelationWarning
+    ExactRelationWarning, NeverTogetherWarning
         As in :meth:`PSMImputer.fit`.
     NegativeImputationWarning, PileUpWarning
         As in :meth:`PSMImputer.impute`.

@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     SAMPLE = 7
     REDRAW = 8
     COVARIATES = 9
+    ANSWERS = 10
 
 
 def philox(counter: npt.NDArray[np.uint64], key: tuple[int, int]) -> npt.NDArray[np.uint64]:

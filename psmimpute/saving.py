@@ -1,7 +1,8 @@
-"""The options of an imputer as JSON values, and back."""
+"""What an imputer has beside its model as JSON values, and back."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from psmimpute.exceptions import NotStorableError, SchemaError
 from psmimpute.inference.checkpoint import read_config
 from psmimpute.inference.config import FitConfig
 from psmimpute.model.config import ModelConfig
+from psmimpute.table.applicability import Answers
 from psmimpute.table.json_values import from_json, to_json
 
 _CONFIGS = {"ModelConfig": ModelConfig, "FitConfig": FitConfig}
@@ -63,6 +65,34 @@ def read_options(state: Mapping[str, Any]) -> dict[str, Any]:
         If it describes none.
     """
     return {name: _read(value) for name, value in state.items()}
+
+
+def describe_answers(answers: Answers) -> list[list[Any]]:
+    """Return how often columns are observed, of conditions unknown, as JSON values."""
+    return [[to_json(name), a, b] for name, (a, b) in answers.items()]
+
+
+def read_answers(state: list[list[Any]]) -> Answers:
+    """Return what :func:`describe_answers` described.
+
+    Parameters
+    ----------
+    state : list
+        From a file.
+
+    Returns
+    -------
+    mapping
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it describes none.
+    """
+    answers = {from_json(name): (float(a), float(b)) for name, a, b in state}
+    if not all(0 < number < math.inf for pair in answers.values() for number in pair):
+        raise ValueError("parameters of a beta distribution are not positive")
+    return answers
 
 
 def _describe(value: object) -> Any:  # noqa: ANN401

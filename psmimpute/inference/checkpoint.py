@@ -35,7 +35,8 @@ from psmimpute.model.spec import ModelSpec
 from psmimpute.table.kinds import Family
 from psmimpute.table.schema import ColumnSchema, TableSchema
 
-FORMAT = 2  # 1: counts had logistic noise
+# 1: counts had logistic noise; 2: the prior of residual variances was the same for all columns.
+FORMAT, _NORMAL_COUNTS, _LATER = 3, 2, ".prior_variance"
 _MOST_FILE_BYTES = 8 * 2**30
 _MOST_HEADER_BYTES = 64 * 2**20
 _MOST_SETS, _MOST_MEMBERS, _MOST_LAYERS, _MOST_WIDTH = 100, 10_000, 64, 2**16
@@ -152,7 +153,7 @@ def unpack_model(
         raise
     except _DAMAGE as error:
         raise CorruptFileError(f"{what} describes no model: {error!r}") from None
-    if found < FORMAT and fitted.spec.layout.block(Family.COUNT) is not None:
+    if found < _NORMAL_COUNTS and fitted.spec.layout.block(Family.COUNT) is not None:
         raise StorageError(
             f"{what} has counts and is of an earlier version, whose counts had another noise: "
             "fit the model again"
@@ -304,15 +305,17 @@ def _load_model(
     # Tensors of no numbers are those of options that came later, and were not taken.
     none = {name: torch.empty(shape.shape) for name, shape in shapes.items() if not shape.numel()}
     given = none | given
-    _require(shapes.keys() == given.keys(), "the tensors are not those of the model")
-    for name, expected in shapes.items():
-        found = given[name]
+    later = {name for name in shapes if name.endswith(_LATER)} - given.keys()
+    _require(shapes.keys() == given.keys() | later, "the tensors are not those of the model")
+    for name, found in given.items():
+        expected = shapes[name]
         alike = found.shape == expected.shape and found.dtype == expected.dtype
         _require(alike, f"tensor {name} is {tuple(found.shape)}, not {tuple(expected.shape)}")
         finite = not found.is_floating_point() or bool(torch.isfinite(found).all())
         _require(finite, f"tensor {name} is not finite")
+        _require(not name.endswith(_LATER) or bool((found > 0).all()), "a variance is no variance")
     model = PatternSetMixtureVAE(spec, n_members)
-    model.load_state_dict(given, strict=True)
+    model.load_state_dict(model.state_dict() | given, strict=True)
     return model.eval().requires_grad_(False)
 
 

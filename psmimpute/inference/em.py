@@ -32,12 +32,8 @@ from torch.nn import functional as F
 
 from psmimpute.inference.mask_regressions import MaskRegressions
 from psmimpute.inference.trainer import Trained, Trainer
-from psmimpute.likelihoods.gaussian import (
-    LOG_SCALE_RANGE,
-    PRIOR_ROWS,
-    PRIOR_VARIANCE,
-    GaussianLikelihood,
-)
+from psmimpute.likelihoods.base import PRIOR_ROWS
+from psmimpute.likelihoods.gaussian import GaussianLikelihood
 from psmimpute.model.decoder import DEVIATION_PRECISION, LOADING_PRECISION
 from psmimpute.model.missingness import SharedParameter
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -234,6 +230,7 @@ class LinearEM:
         own, other = (w.double() for w in self.model.cell_weights())
         tied = self.model.decoder.slope is None
         self.own, self.supervised = (own + other, torch.zeros_like(other)) if tied else (own, other)
+        self.prior_variance = _likelihood(self.model).prior_variance.double()
         products = sums.products
         self.n_seen = products[:, :, 0, 0] @ sums.seen  # (members, columns)
         summed = products.sum(1)
@@ -393,8 +390,8 @@ class LinearEM:
             pairs.append((self.supervised, moved.other()))
         squares = _sum(weight * self._squares(b, found) for weight, b in pairs)
         n_cells = (self.own + self.supervised) * self.n_seen
-        variance = (squares + PRIOR_ROWS * PRIOR_VARIANCE) / (n_cells + PRIOR_ROWS)
-        low, high = (math.exp(2 * bound) for bound in LOG_SCALE_RANGE)
+        variance = (squares + PRIOR_ROWS * self.prior_variance) / (n_cells + PRIOR_ROWS)
+        low, high = (math.exp(2 * bound) for bound in GaussianLikelihood.log_scale_range)
         return moved._replace(variance=variance.clamp(low, high))
 
     def _squares(self, b: Tensor, found: Expected) -> Tensor:

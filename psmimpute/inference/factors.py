@@ -13,7 +13,7 @@ from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.rows import Rows
 from psmimpute.table.kinds import Family
 
-_LEAST_UNIQUENESS = 0.1
+LEAST_UNIQUENESS = 0.1
 # Passes that find the uniquenesses, of tables of ordinary width and of wide ones, whose
 # eigenvalue problems are dear.
 _N_PASSES, _N_PASSES_OF_WIDE, _WIDE = 20, 5, 128
@@ -22,6 +22,11 @@ _N_COUNTS = 6
 _LEAST_SHARE, _MOST_LATENT = 0.005, 0.9
 # Pairs of rows by which a correlation is shrunk towards none.
 _SHRINKING_PAIRS = 5.0
+# Rows for each column from which on its regression on the others says something.
+_ROWS_FOR_A_COLUMN = 2
+# Pairs of columns that no more rows show together are completed, where that is no long work.
+_HARDLY_ANY_PAIRS, _N_COMPLETING, _MOST_COMPLETING, _LEAST_OF_COMPLETED = 5, 10, 10**8, 0.02
+_LEAST_PRODUCT, _LEAST_EIGENVALUE = 1e-12, 0.1
 
 Array = npt.NDArray[np.float64]
 
@@ -38,8 +43,8 @@ class Moments(NamedTuple):
         1.0 where observed.
     correlation : ndarray, shape (outputs, outputs)
         Shrunk where few rows show both columns.
-    n_pairs : float
-        Mean number of rows that show both of two columns.
+    pairs : ndarray, shape (outputs, outputs)
+        Rows that show both of two columns.
     """
 
     mean: Array
@@ -47,7 +52,13 @@ class Moments(NamedTuple):
     scores: Array
     seen: Array
     correlation: Array
-    n_pairs: float
+    pairs: Array
+
+    @property
+    def n_pairs(self) -> float:
+        """Mean number of rows that show both of two columns."""
+        others = ~np.eye(len(self.pairs), dtype=bool)
+        return float(self.pairs[others].mean()) if others.any() else float(len(self.seen))
 
 
 def find_moments(rows: Rows, layout: FeatureLayout) -> Moments:
@@ -74,9 +85,37 @@ def find_moments(rows: Rows, layout: FeatureLayout) -> Moments:
     correlation = (scores.T @ scores) / np.maximum(pairs, 1.0)
     correlation *= pairs / (pairs + _SHRINKING_PAIRS)
     np.fill_diagonal(correlation, 1.0)
-    others = ~np.eye(len(pairs), dtype=bool)
-    n_pairs = float(pairs[others].mean()) if others.any() else float(len(seen))
-    return Moments(mean, sd, scores, seen, correlation, n_pairs)
+    return Moments(mean, sd, scores, seen, correlation, pairs)
+
+
+def unexplained_variances(moments: Moments) -> Array:
+    """Find the share of each variance that a regression on the other columns leaves.
+
+    From correlations over the rows that show both of two columns.
+
+    Parameters
+    ----------
+    moments : Moments
+
+    Returns
+    -------
+    ndarray, shape (outputs,)
+        At most 1, and 1 where rows that show both columns are too few for that many columns.
+    """
+    seen, scores = moments.seen, moments.scores
+    n_outputs, n = seen.shape[1], moments.n_pairs
+    if n <= _ROWS_FOR_A_COLUMN * n_outputs:
+        return np.ones(n_outputs)
+    pairs = np.maximum(moments.pairs, 1.0)
+    mean = scores.T @ seen / pairs
+    variance = (scores**2).T @ seen / pairs - mean**2
+    product = scores.T @ scores / pairs - mean * mean.T
+    correlation = product / np.sqrt(np.maximum(variance * variance.T, _LEAST_PRODUCT))
+    np.fill_diagonal(correlation, 1.0)
+    values, vectors = np.linalg.eigh(correlation)
+    precision = (vectors**2 / np.maximum(values, _LEAST_EIGENVALUE / n)).sum(1)
+    unexplained: Array = np.minimum(n / (n - n_outputs) / precision, 1.0)
+    return unexplained
 
 
 def latent_correlation(moments: Moments, layout: FeatureLayout) -> Array:
@@ -125,8 +164,60 @@ def latent_correlation(moments: Moments, layout: FeatureLayout) -> Array:
     return np.where(same, moments.correlation, raised.clip(-_MOST_LATENT, _MOST_LATENT))
 
 
+def complete_correlation(correlation: Array, pairs: Array) -> Array:
+    r"""Let the other columns say how those hang together that hardly a row shows together.
+
+    The likelihood is silent about them, and what is learned stays where it started. Without a
+    correlation at all, two columns that both hang on a third would start with one of the opposite
+    sign given the third. So they get the one that leaves them independent given all others: the
+    completion of largest determinant, found by one pair after the other.
+
+    Parameters
+    ----------
+    correlation : ndarray, shape (outputs, outputs)
+    pairs : ndarray, shape (outputs, outputs)
+        Rows that show both of two columns.
+
+    Returns
+    -------
+    ndarray, shape (outputs, outputs)
+        The same where all columns are seen together.
+
+    References
+    ----------
+    .. [1] Dempster, A. P. (1972). Covariance selection. Biometrics 28(1), 157-175.
+    """
+    unseen = np.argwhere(np.triu(pairs <= _HARDLY_ANY_PAIRS, 1))
+    if not len(unseen) or len(unseen) * len(pairs) ** 2 > _MOST_COMPLETING:
+        return correlation
+    values, vectors = np.linalg.eigh(correlation)
+    start = (vectors * np.maximum(values, _LEAST_OF_COMPLETED)) @ vectors.T
+    width = 1 / np.sqrt(np.diag(start))
+    completed = start * np.outer(width, width)
+    for _ in range(_N_COMPLETING):
+        precision = np.linalg.inv(completed)
+        for i, j in unseen:
+            both = np.ix_([i, j], [i, j])
+            left = np.linalg.inv(precision[both])  # covariance of the two given the others
+            change = np.array([[0.0, -left[0, 1]], [-left[0, 1], 0.0]])
+            completed[both] += change
+            inner = np.eye(2) + change @ precision[both]
+            columns = precision[:, [i, j]]
+            precision -= columns @ np.linalg.solve(inner, change) @ columns.T
+    # The few rows there may be have been shrunk towards nothing by as much.
+    above = tuple(unseen.T)
+    found = correlation.copy()
+    found[above] += _SHRINKING_PAIRS / (pairs[above] + _SHRINKING_PAIRS) * completed[above]
+    found[above[::-1]] = found[above]
+    return found
+
+
 def principal_factors(
-    correlation: Array, n_factors: int, *, uniqueness: Array | None = None
+    correlation: Array,
+    n_factors: int,
+    *,
+    uniqueness: Array | None = None,
+    least: Array | float = LEAST_UNIQUENESS,
 ) -> tuple[Array, Array]:
     """Find the factors of a correlation matrix.
 
@@ -137,6 +228,8 @@ def principal_factors(
     n_factors : int
     uniqueness : ndarray, shape (outputs,), optional
         Share of each variance that no factor explains, where it is given and not found.
+    least : ndarray, shape (outputs,), or float
+        Bound of that share from below.
 
     Returns
     -------
@@ -145,7 +238,7 @@ def principal_factors(
     """
     n_outputs = correlation.shape[0]
     unique = np.full(n_outputs, 0.5) if uniqueness is None else uniqueness
-    least = _LEAST_UNIQUENESS if uniqueness is None else np.minimum(uniqueness, _LEAST_UNIQUENESS)
+    least = least if uniqueness is None else np.minimum(uniqueness, least)
     loadings = np.zeros((n_factors, n_outputs))
     n_found = min(n_factors, n_outputs)
     n_passes = _N_PASSES if n_outputs <= _WIDE else _N_PASSES_OF_WIDE

@@ -11,16 +11,18 @@ from torch import Tensor
 
 from psmimpute.inference.covariates import CovariateFit, DirectRegressions
 from psmimpute.inference.factors import (
+    LEAST_UNIQUENESS,
     Array,
     Moments,
+    complete_correlation,
     count_factors,
     find_moments,
     latent_correlation,
     principal_factors,
+    unexplained_variances,
 )
 from psmimpute.inference.mask_regressions import MaskRegressions
-from psmimpute.likelihoods.count import CountLikelihood
-from psmimpute.likelihoods.gaussian import GaussianLikelihood
+from psmimpute.likelihoods.base import NumberLikelihood
 from psmimpute.likelihoods.ordinal import OrdinalLikelihood
 from psmimpute.model.inputs import by_output
 from psmimpute.model.layout import FeatureLayout
@@ -41,6 +43,8 @@ _UNIQUENESS_OF_FULL_RANK = 0.05
 # correlations say how they hang together. From weaker loadings that is learned slowly, the more so
 # of rare levels, and what was imputed made their effects too small.
 _UNIQUENESS_OF_LEVELS = 0.3
+# Share, of what the other columns leave of a column, that may be noise at the start.
+_OF_UNEXPLAINED = 0.5
 _LOGISTIC_SD = math.pi / math.sqrt(3)
 _JITTER = 0.02
 _N_LLOYD = 10
@@ -68,11 +72,13 @@ class Start:
         self._rows = store.take(every)
         self._regressions = None if covariates is None else covariates.model
         self._moments = find_moments(self._rows, layout)
-        self._correlation = latent_correlation(self._moments, layout)
-        is_number = layout.is_number().numpy()
-        self._uniqueness_of_full_rank = np.where(
-            is_number, _UNIQUENESS_OF_FULL_RANK, _UNIQUENESS_OF_LEVELS
+        self._correlation = complete_correlation(
+            latent_correlation(self._moments, layout), self._moments.pairs
         )
+        is_number = layout.is_number().numpy()
+        self._unexplained = unexplained_variances(self._moments)
+        of_number = np.minimum(_UNIQUENESS_OF_FULL_RANK, _OF_UNEXPLAINED * self._unexplained)
+        self._uniqueness_of_full_rank = np.where(is_number, of_number, _UNIQUENESS_OF_LEVELS)
         self._has_levels = layout.has_levels
         self._factors: dict[tuple[int, bool], tuple[Array, Array]] = {}
 
@@ -84,7 +90,8 @@ class Start:
         key = n_factors, full
         if key not in self._factors:
             given = self._uniqueness_of_full_rank if full else None
-            found = principal_factors(self._correlation, n_factors, uniqueness=given)
+            least = np.minimum(LEAST_UNIQUENESS, _OF_UNEXPLAINED * self._unexplained)
+            found = principal_factors(self._correlation, n_factors, uniqueness=given, least=least)
             self._factors[key] = found
         return self._factors[key]
 
@@ -108,6 +115,7 @@ class Start:
         full = whole and suited and spec.missingness != "selection"
         loadings, uniqueness = self._principal_factors(spec.latent_dim, full=full)
         _write(model, loadings, uniqueness, moments)
+        _write_prior_variances(model, moments.sd**2 * self._unexplained)
         for e, generator in enumerate(generators):
             noise = torch.randn(model.decoder.loadings.shape[1:], generator=generator)
             model.decoder.loadings[e] += _JITTER * noise.to(model.decoder.loadings.device)
@@ -156,10 +164,17 @@ def _write(
         if block.family.is_number:
             decoder.loadings[..., part] = (own * sd[part]).float()
             decoder.intercept[..., part] = mean[part].float()
-            assert isinstance(likelihood, GaussianLikelihood | CountLikelihood)
+            assert isinstance(likelihood, NumberLikelihood)
             likelihood.log_scale[:] = (sd[part] * unique.sqrt()).log().float()
         else:
             decoder.loadings[..., part] = (own * _LOGISTIC_SD / unique.sqrt()).clamp(-3, 3).float()
+
+
+def _write_prior_variances(model: PatternSetMixtureVAE, unexplained: Array) -> None:
+    for block, likelihood in zip(model.spec.layout.blocks, model.likelihoods, strict=True):
+        if isinstance(likelihood, NumberLikelihood):
+            left = torch.from_numpy(unexplained[block.outputs]).float()
+            likelihood.prior_variance[:] = left.clamp_max(likelihood.largest_prior_variance)
 
 
 def _marginals(

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from psmimpute.table.kinds import Family
 
+PRIOR_ROWS = 2.0
+
 
 class Observation(NamedTuple):
     """Observed values of a block of features, shape (..., n_features) each.
@@ -112,12 +114,36 @@ class Likelihood(nn.Module, ABC):
 
 
 class NumberLikelihood(Likelihood):
-    """Likelihood of features whose encoded value has normal noise, one scale for each column."""
+    """Likelihood of features whose encoded value has normal noise, one scale for each column.
+
+    A weak inverse-gamma prior of the variance (Amelia's "empirical" prior has the same office), as
+    if :data:`PRIOR_ROWS` rows had shown the `prior_variance`, keeps a column that the latent
+    variables explain completely from a zero scale. It is no larger than what the other columns
+    leave of a column (:func:`psmimpute.inference.factors.unexplained_variances`): of two columns
+    that are nearly one it would blow up the difference.
+    """
+
+    log_scale_range: ClassVar[tuple[float, float]]
+    largest_prior_variance: ClassVar[float]
+
+    def __init__(self, n_members: int, n_features: int) -> None:
+        super().__init__(n_members, n_features)
+        shape = n_members, n_features
+        self.log_scale = nn.Parameter(torch.full(shape, -0.35))
+        # Known before training, and the same for all members of a table.
+        prior_variance = torch.full(shape, self.largest_prior_variance)
+        self.prior_variance = nn.Parameter(prior_variance, requires_grad=False)
 
     @property
-    @abstractmethod
     def scale(self) -> Tensor:
         """Standard deviation of the noise, shape (n_members, n_features)."""
+        return self.log_scale.clamp(*self.log_scale_range).exp()
+
+    def penalty(self) -> Tensor:
+        """Negative log prior of the variances, shape (n_members,)."""
+        log_variance = 2 * self.log_scale.clamp(*self.log_scale_range)
+        terms = log_variance + self.prior_variance * torch.exp(-log_variance)
+        return 0.5 * PRIOR_ROWS * terms.sum(-1)
 
     def draw(self, eta: Tensor, uniform: Tensor) -> Tensor:
         """Draws by inversion of the normal distribution function; decoding rounds counts."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from psmimpute.exceptions import SupportError
 from psmimpute.likelihoods.base import Expansion, NumberLikelihood, Observation
 from psmimpute.likelihoods.interval import expand_normal_interval, log_normal_mass
 from psmimpute.table.kinds import Family
 
-_LOG_SCALE_RANGE = (-4.0, 2.0)
-_PRIOR_ROWS, _PRIOR_SCALE_SQUARED = 2.0, 0.33
 # Stands for the minus infinity below a zero count, whose gradient in the scale would be
 # infinity times zero; no mass is lost in single precision at any scale in the range.
 _LOWEST = -1e3
@@ -43,15 +41,8 @@ class CountLikelihood(NumberLikelihood):
     """
 
     family: ClassVar[Family] = Family.COUNT
-
-    def __init__(self, n_members: int, n_features: int) -> None:
-        super().__init__(n_members, n_features)
-        self.log_scale = nn.Parameter(torch.full((n_members, n_features), -0.35))
-
-    @property
-    def scale(self) -> Tensor:
-        """Scale of the noise, shape (n_members, n_features)."""
-        return self.log_scale.clamp(*_LOG_SCALE_RANGE).exp()
+    log_scale_range: ClassVar[tuple[float, float]] = (-4.0, 2.0)
+    largest_prior_variance: ClassVar[float] = 0.33
 
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log mass, shape (..., n_features)."""
@@ -77,9 +68,3 @@ class CountLikelihood(NumberLikelihood):
         """Refuse counts whose interval is empty or not a number."""
         if not bool((x.lower < x.upper).all()):
             raise SupportError("a count must be a whole number that is not negative")
-
-    def penalty(self) -> Tensor:
-        """Negative log prior of the scales, shape (n_members,)."""
-        log_square = 2 * self.log_scale.clamp(*_LOG_SCALE_RANGE)
-        terms = log_square + _PRIOR_SCALE_SQUARED * torch.exp(-log_square)
-        return 0.5 * _PRIOR_ROWS * terms.sum(-1)

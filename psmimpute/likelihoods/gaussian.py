@@ -6,18 +6,13 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from psmimpute.exceptions import SupportError
 from psmimpute.likelihoods.base import Expansion, NumberLikelihood, Observation
 from psmimpute.table.kinds import Family
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
-# A weak inverse-gamma prior of the residual variance (Amelia's "empirical" prior has the same
-# office): as if this many rows had shown this residual variance. It keeps a column that the
-# latent variables explain completely from a zero scale.
-PRIOR_ROWS, PRIOR_VARIANCE = 2.0, 0.25
-LOG_SCALE_RANGE = (-5.0, 2.0)
 
 
 class GaussianLikelihood(NumberLikelihood):
@@ -32,15 +27,8 @@ class GaussianLikelihood(NumberLikelihood):
     """
 
     family: ClassVar[Family] = Family.GAUSSIAN
-
-    def __init__(self, n_members: int, n_features: int) -> None:
-        super().__init__(n_members, n_features)
-        self.log_scale = nn.Parameter(torch.full((n_members, n_features), -0.35))
-
-    @property
-    def scale(self) -> Tensor:
-        """Residual standard deviation, shape (n_members, n_features)."""
-        return self.log_scale.clamp(*LOG_SCALE_RANGE).exp()
+    log_scale_range: ClassVar[tuple[float, float]] = (-6.0, 2.0)
+    largest_prior_variance: ClassVar[float] = 0.25
 
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log density, shape (..., n_features)."""
@@ -58,9 +46,3 @@ class GaussianLikelihood(NumberLikelihood):
         """Refuse values that are not finite."""
         if not bool(torch.isfinite(x.value).all()):
             raise SupportError("a Gaussian feature must be finite; replace infinite values")
-
-    def penalty(self) -> Tensor:
-        """Negative log prior of the variances, shape (n_members,)."""
-        log_variance = 2 * self.log_scale.clamp(*LOG_SCALE_RANGE)
-        terms = log_variance + PRIOR_VARIANCE * torch.exp(-log_variance)
-        return 0.5 * PRIOR_ROWS * terms.sum(-1)

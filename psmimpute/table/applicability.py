@@ -22,6 +22,9 @@ from psmimpute.table.schema import TableSchema
 from psmimpute.telling import warn
 
 BoolArray = npt.NDArray[np.bool_]
+# By column, parameters of the beta distribution of the share that was observed where it applies
+# and its condition is unknown.
+Answers = Mapping[Hashable, tuple[float, float]]
 Condition = str | Callable[[pd.DataFrame], Any]
 
 
@@ -69,6 +72,11 @@ class Applicability:
         return cls(
             tuple((name, Expression(c) if isinstance(c, str) else c) for name, c in given.items())
         )
+
+    @property
+    def names(self) -> list[Hashable]:
+        """The columns that have conditions."""
+        return [name for name, _ in self.conditions]
 
     def applies(self, name: Hashable, frame: pd.DataFrame) -> BoolArray:
         """Tell in which rows a column applies.

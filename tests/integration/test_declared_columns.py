@@ -235,6 +235,31 @@ def test_rows_are_drawn_from_the_model_given_that_the_condition_holds(fast):
     assert above == held.m * known.sum()
 
 
+@pytest.mark.parametrize("left_out_together", [0.0, 0.5, 1.0])
+def test_an_empty_cell_tells_of_its_condition_what_answers_of_others_teach(left_out_together):
+    """Of unknown smoking and no number of cigarettes: few smoke, if smokers gave theirs."""
+    rng = np.random.default_rng(4)
+    n = 600
+    smokes = rng.random(n) < 0.3
+    df = pd.DataFrame({"age": rng.normal(50, 10, n), "smoker": np.where(smokes, "yes", "no")})
+    df["cigs"] = np.where(smokes, rng.poisson(12, n) + 1.0, np.nan)
+    unknown = rng.random(n) < 0.3
+    df.loc[unknown, "smoker"] = None
+    df.loc[unknown & (rng.random(n) < left_out_together), "cigs"] = np.nan
+    options = {"applicable_if": {"cigs": "smoker == 'yes'"}, "kinds": {"cigs": "count"}}
+    imputer = PSMImputer(10, seed=1, n_sets=1, fit=psm.FitConfig(max_steps=60), **options).fit(df)
+    imp = imputer.impute(df)
+    share = np.mean([(frame["smoker"] == "yes")[unknown].mean() for frame in imp])
+    # Each drawn as the known rows say: within two standard errors of these rows.
+    assert share == pytest.approx(smokes[~unknown].mean(), abs=2 * (0.3 * 0.7 / n * 2) ** 0.5)
+    loaded = PSMImputer.from_bytes(imputer.to_bytes())
+    assert_frame_equal(loaded.impute(df).complete(3), imp.complete(3))
+    some = df.assign(key=np.arange(n)).iloc[100:160]
+    whole = imputer.impute(df.assign(key=np.arange(n)), row_key="key")
+    part = imputer.impute(some, row_key="key")
+    assert_frame_equal(part.complete(2), whole.complete(2).iloc[100:160])
+
+
 def test_a_condition_that_no_draw_meets_is_told(fast):
     rng = np.random.default_rng(3)
     df = pd.DataFrame({"x": rng.normal(size=60), "y": rng.normal(size=60)})

@@ -354,8 +354,27 @@ def test_tensors_of_another_shape_are_refused(tiny, name, value):
 
 
 def test_a_later_format_is_told_apart_from_damage(tiny):
-    with pytest.raises(NewerFormatError, match="format 3, this version reads up to 2: update"):
-        PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), _put("format", 3)))
+    with pytest.raises(NewerFormatError, match="format 4, this version reads up to 3: update"):
+        PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), _put("format", 4)))
+
+
+def test_an_earlier_format_had_no_prior_variances(tiny):
+    fitted, df = tiny
+
+    def drop(found):
+        for name in [name for name in found if name.endswith("prior_variance")]:
+            del found[name]
+
+    loaded = PSMImputer.from_bytes(_forge(fitted.to_bytes(), _put("format", 2), drop))
+    _same(loaded.impute(df), fitted.impute(df))
+
+    def forge(found):
+        for name, value in found.items():
+            if name.endswith("prior_variance"):
+                found[name] = -value
+
+    with pytest.raises(CorruptFileError, match="a variance is no variance"):
+        PSMImputer.from_bytes(_forge(fitted.to_bytes(), _nothing, forge))
 
 
 def test_an_earlier_format_is_refused_where_its_counts_had_another_noise():

@@ -69,7 +69,7 @@ def _slopes(trainer, step=1e-4):
     """Derivatives of the penalised likelihood of all members by each parameter."""
     found = {}
     for name, p in trainer.model.named_parameters():
-        if name.startswith("prior") or not p.numel():
+        if "prior" in name or not p.numel():
             continue
         flat, found[name] = p.view(-1), np.empty(p.numel())
         for i in range(p.numel()):

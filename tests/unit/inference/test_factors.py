@@ -18,6 +18,7 @@ from psmimpute.inference.factors import (
     find_moments,
     latent_correlation,
     principal_factors,
+    unexplained_variances,
 )
 from psmimpute.inference.structure import CommonFit
 from psmimpute.model.layout import lay_out
@@ -51,6 +52,41 @@ def test_moments_are_those_of_the_rows_that_show_both_columns(linear_gaussian, r
     assert found.correlation[0, 1] == pytest.approx(by_hand, abs=1e-9)
     pairs = [(seen[:, i] & seen[:, j]).sum() for i in range(4) for j in range(4) if i != j]
     assert found.n_pairs == pytest.approx(np.mean(pairs))
+
+
+def test_what_other_columns_leave_of_a_column_is_found_however_little_it_is(linear_gaussian, rng):
+    first, other = rng.normal(size=(2, 600))
+    second = first + 0.02 * rng.normal(size=600)
+    noise = rng.normal(size=600)
+    total = first + other + 0.05 * rng.normal(size=600)
+    x = _gappy(np.column_stack([first, second, other, total, noise]), rng)
+    left = unexplained_variances(_moments(x, linear_gaussian))
+    # Of its variances, by the precisions that the columns tell of each other.
+    tells = 1 / 0.02**2 + 1 / 0.05**2
+    assert left[0] == pytest.approx(1 / (tells + 1), rel=0.3)
+    assert left[1] == pytest.approx(0.02**2, rel=0.3)
+    assert left[3] == pytest.approx(0.05**2 / 2, rel=0.4)
+    assert left[4] > 0.95
+    few = unexplained_variances(_moments(x[:9], linear_gaussian))
+    assert_allclose(few, 1.0)
+
+
+def test_the_difference_of_columns_that_are_nearly_one_keeps_its_size_and_its_effect():
+    rng = np.random.default_rng(0)
+    first, noise, level = rng.normal(size=(3, 400))
+    frame = pd.DataFrame({"first": first, "second": first + 0.03 * noise})
+    frame["y"] = noise + rng.normal(size=400)
+    frame["above"] = level + first > 0  # which keeps members of numbers alone from their way
+    gaps = rng.random(400) < 0.3
+    for columns in (["first", "second", "y"], [*frame.columns]):
+        gappy = frame[columns].assign(second=frame["second"].mask(gaps))
+        imp = impute(gappy, m=5, seed=1, n_sets=1)
+        change = np.mean([(d["second"] - d["first"])[gaps].std() for d in imp])
+        assert change == pytest.approx(0.03, rel=0.12)
+        formula = "y ~ first + I((second - first) / 0.03)"
+        effect = imp.pool(formula, model=smf.ols).params.iloc[2]
+        seen = smf.ols(formula, gappy.dropna()).fit().params.iloc[2]
+        assert effect == pytest.approx(seen, abs=0.06)
 
 
 def test_principal_factors_reproduce_a_factor_model(rng):
