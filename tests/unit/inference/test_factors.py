@@ -61,11 +61,12 @@ def test_what_other_columns_leave_of_a_column_is_found_however_little_it_is(line
     total = first + other + 0.05 * rng.normal(size=600)
     x = _gappy(np.column_stack([first, second, other, total, noise]), rng)
     left = unexplained_variances(_moments(x, linear_gaussian))
-    # Of its variances, by the precisions that the columns tell of each other.
-    tells = 1 / 0.02**2 + 1 / 0.05**2
-    assert left[0] == pytest.approx(1 / (tells + 1), rel=0.3)
-    assert left[1] == pytest.approx(0.02**2, rel=0.3)
-    assert left[3] == pytest.approx(0.05**2 / 2, rel=0.4)
+    # Correlations of other rows for each pair tell it nearly, where three columns go together.
+    assert 0.0002 < left[0] < 0.002
+    assert 0.0002 < left[1] < 0.002
+    assert 0.0006 < left[3] < 0.002
+    of_two = unexplained_variances(_moments(x[:, :2], linear_gaussian))
+    assert_allclose(of_two, 0.02**2, rtol=0.2)
     assert left[4] > 0.95
     few = unexplained_variances(_moments(x[:9], linear_gaussian))
     assert_allclose(few, 1.0)
