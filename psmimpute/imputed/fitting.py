@@ -22,6 +22,8 @@ from psmimpute.telling import warn
 _EVERY_FIT = ("cov_type", "cov_kwds", "use_t")
 # Keywords of one value for each row, of which statsmodels takes no names of columns.
 _OF_ROWS = ("weights", "freq_weights", "var_weights", "exposure", "offset")
+# Keywords of a robust covariance that say to which group, or moment, a row belongs.
+_GROUPS = ("groups", "time")
 _NAME = re.compile(r"[^\W\d]\w*")
 # Tried one after the other. Those that statsmodels would try, the last three, stop short where the
 # variance between groups is near 0, and warn of it.
@@ -122,6 +124,8 @@ def fit_each(
         completed = frame(k)
         try:
             return analysis(completed)
+        except ImputationError:
+            raise
         except Exception as error:
             message = f"the analysis failed on imputation {k}: {error!r}"
             if "required positional argument" in str(error):
@@ -144,25 +148,33 @@ def _shown(results: Iterator[Any], m: int, progress: bool | None) -> Iterator[An
     return iter(tqdm(results, total=m, desc="analyses"))
 
 
-def warn_of_gaps(formula: str, imp: ImputedTable) -> None:
-    """Warn where a formula names columns whose gaps nobody fills: their rows drop out.
+def warn_of_gaps(formula: str, options: Mapping[str, Any], imp: ImputedTable) -> None:
+    """Warn where an analysis names columns whose gaps nobody fills: their rows drop out.
 
     Parameters
     ----------
     formula : str
+    options : mapping
+        Keywords beside it.
     imp : ImputedTable
         What it is fitted to.
     """
     named = {*_NAME.findall(formula)}
+    named |= {value for name, value in options.items() if name in _OF_ROWS and _is_name(value)}
     left_out = {*imp.schema.excluded} - {*imp.assigned}
-    gaps = [(name, n) for name, n in imp.n_missing.items() if name in left_out and n]
-    listed = ", ".join(f"{name!r} ({n} gaps)" for name, n in gaps if str(name) in named)
+    gaps = [name for name, n in imp.n_missing.items() if name in left_out and str(name) in named]
+    stay = {name: imp.data[name].isna() & ~imp.where[name] for name in gaps}
+    listed = ", ".join(f"{name!r} ({n.sum()} gaps)" for name, n in stay.items() if n.any())
     if listed:
         warn(
-            f"the formula names {listed}, left out of the imputation: rows that lack it are left "
+            f"the analysis names {listed}, left out of the imputation: rows that lack it are left "
             "out of the analyses; impute it too, or filter() on what is known",
             PoolingWarning,
         )
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str)
 
 
 class _FormulaAnalysis:
@@ -186,9 +198,9 @@ class _FormulaAnalysis:
         if "cov_kwds" in of_fit:
             of_fit = of_fit | {"cov_kwds": _with_columns(of_fit["cov_kwds"], frame)}
         options = self._options | {
-            name: plain[value]
+            name: plain[_column(name, value, frame)]
             for name, value in self._options.items()
-            if name in _OF_ROWS and isinstance(value, str) and value in plain.columns
+            if name in _OF_ROWS and _is_name(value)
         }
         if "groups" in options:  # of statsmodels' models some take them before the data
             return _fitted(self._model(self._formula, data=plain, **options), of_fit)
@@ -210,11 +222,20 @@ def _with_columns(of_covariance: Any, frame: pd.DataFrame) -> Any:  # noqa: ANN4
     if not isinstance(of_covariance, Mapping):
         return of_covariance
     return {
-        name: pd.factorize(frame[value])[0]
-        if isinstance(value, str) and value in frame.columns
+        name: pd.factorize(frame[_column(name, value, frame)])[0]
+        if name in _GROUPS and _is_name(value)
         else value
         for name, value in of_covariance.items()
     }
+
+
+def _column(keyword: str, value: str, frame: pd.DataFrame) -> str:
+    if value not in frame.columns:
+        listed = ", ".join(map(repr, frame.columns))
+        raise ImputationError(
+            f"{keyword}={value!r} is no column; the columns are {listed}: assign() makes more"
+        )
+    return value
 
 
 def _fitted(built: Any, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (of any library)

@@ -202,7 +202,7 @@ class MultiplyImputed(ImputedTable):
 
         run = as_function(analysis, model, options)
         if isinstance(analysis, str):
-            warn_of_gaps(analysis, self)
+            warn_of_gaps(analysis, options, self)
         fits = fit_each(self.analysis_frame, run, m=self.m, n_jobs=n_jobs, progress=progress)
         return Analyses(
             fits,

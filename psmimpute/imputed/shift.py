@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
@@ -32,6 +33,7 @@ AnyImputed = TypeVar("AnyImputed", bound=ImputedTable)
 
 LOG_LINK = {ColumnKind.POSITIVE, ColumnKind.COUNT, ColumnKind.SEMICONTINUOUS}
 TIMES = {ColumnKind.DATETIME, ColumnKind.TIMEDELTA}
+_NAME = re.compile(r"[^\W\d]\w*")
 _TINY = 1e-300  # where the support of positive numbers starts
 _NO_CELLS: Cells = np.empty((1, 0), dtype=object)
 
@@ -126,10 +128,11 @@ def shift_imputed(
         for name, delta in deltas.items()
         if imp.position(name) in values
     ]
-    if "Derived" in imp.info.declared and not imp.assigned:
+    stored = "" if imp.assigned else imp.info.declared.get("Derived", "")
+    if "by a function" in stored or {str(name) for name in deltas} & {*_NAME.findall(stored)}:
         warn(
             "derived columns were stored as they had been computed and do not follow the shift "
-            f"({imp.info.declared['Derived']}): assign() them anew",
+            f"({stored}): assign() them anew",
             DerivedMismatchWarning,
         )
     result.info = replace(

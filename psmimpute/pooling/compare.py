@@ -8,7 +8,6 @@ from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from psmimpute.exceptions import ConfigError, PoolingError, PoolingWarning
 from psmimpute.pooling.align import StackedItems, stack_items
@@ -23,6 +22,7 @@ from psmimpute.pooling.likelihood import (
     stacked_log_likelihoods,
 )
 from psmimpute.pooling.likelihood_ratio import Ariv, d3, d4
+from psmimpute.pooling.nesting import Array, common_restriction, restrictions
 from psmimpute.pooling.rubin import Rule
 from psmimpute.telling import warn
 
@@ -30,7 +30,6 @@ Method = Literal["D1", "D2", "D3", "D4"]
 """How two models are compared: Wald, statistics, likelihood ratios, stacked likelihood ratios."""
 
 _ROBUST = ("hc", "hac", "cluster", "nw")  # covariances of statsmodels beside the model's own
-_INTERCEPTS = frozenset({"Intercept", "const", "(Intercept)"})
 
 
 @dataclass(frozen=True)
@@ -119,8 +118,9 @@ def compare_fits(
     full : sequence of fitted models, length m
         The larger model, fitted to each imputation.
     null : sequence of fitted models, length m, or None
-        The smaller model, whose terms are among those of the larger. None tests all terms but the
-        intercept, by D1 or D2 with Wald statistics.
+        The smaller model, whose terms are among those of the larger, or functions of these: of a
+        spline a straight line, of a factor a trend. None tests all terms but the intercept, by D1
+        or D2 with Wald statistics.
     comparison : Comparison
         Which test, and its options.
     refit_full, refit_null : callable, optional
@@ -147,13 +147,13 @@ def compare_fits(
     dfcom = comparison.dfcom if comparison.method == "D1" else np.inf
     found = stack_items([to_pool_item(fit) for fit in full], dfcom=dfcom)
     if null is None:
-        return _wald(found, _tested_terms(found.terms, None), comparison)
+        return _wald(found, restrictions(found.terms, None, full, None), comparison)
     if len(null) != len(full):
         raise PoolingError(
             f"both models need the same imputations, got {len(full)} and {len(null)} analyses"
         )
     found_null = stack_items([to_pool_item(fit) for fit in null], dfcom=found.dfcom)
-    tested = _tested_terms(found.terms, found_null.terms)
+    tested = restrictions(found.terms, found_null.terms, full, null)
     _check_same_data(full[0], null[0], (found.nobs, found_null.nobs))
     if comparison.method == "D1" or (comparison.method == "D2" and comparison.use == "wald"):
         return _wald(found, tested, comparison)
@@ -163,13 +163,14 @@ def compare_fits(
     if comparison.method == "D2":
         # A ratio of nested fits is negative by rounding only.
         ariv = cast("Literal['default', 'positive']", comparison.ariv)
-        return d2(np.maximum(ratios, 0), k=len(tested), ariv=ariv)
+        return d2(np.maximum(ratios, 0), k=tested[0].shape[1], ariv=ariv)
     if comparison.method == "D3":
+        common_restriction(tested)  # it is taken where the coefficients are pooled
         at_pooled = [
             at_pooled_parameters(fits, nuisance=comparison.nuisance) for fits in (full, null)
         ]
         pooled = 2 * (at_pooled[0] - at_pooled[1])
-        return d3(ratios, pooled, k=len(tested), ariv=comparison.ariv)
+        return d3(ratios, pooled, k=tested[0].shape[1], ariv=comparison.ariv)
     return d4(
         stacked_log_likelihoods(full, found, refit_full),
         stacked_log_likelihoods(null, found_null, refit_null),
@@ -204,36 +205,18 @@ def _check_same_data(full: Fitted, null: Fitted, n_rows: tuple[int | None, int |
         raise PoolingError("the models have different outcomes: compare models of one outcome")
 
 
-def _wald(found: StackedItems, tested: list[int], comparison: Comparison) -> JointTest:
+def _wald(found: StackedItems, tested: list[Array], comparison: Comparison) -> JointTest:
     if comparison.method not in ("D1", "D2") or comparison.use != "wald":
         raise ConfigError(
             f"{comparison.method} compares likelihoods and needs a null model: fit it to the same "
             "imputations"
         )
+    restriction = common_restriction(tested)
     return joint_contrast(
-        found.qhat[:, tested],
-        found.u[:, tested][:, :, tested],
+        found.qhat @ restriction,
+        restriction.T @ found.u @ restriction,
         rule=comparison.rule,
         member_of=comparison.member_of,
         dfcom=found.dfcom,
         method=comparison.method,
     )
-
-
-def _tested_terms(full: pd.Index, null: pd.Index | None) -> list[int]:
-    if null is None:
-        names = [term[-1] if isinstance(term, tuple) else term for term in full]
-        tested = [j for j, name in enumerate(names) if name not in _INTERCEPTS]
-        if not tested:
-            raise PoolingError("the model has no terms but the intercept: there is nothing to test")
-        return tested
-    missing = [term for term in null if term not in full]
-    if missing:
-        raise PoolingError(
-            f"the models are not nested: the null model has {missing[0]!r}, the full model does "
-            "not; call compare on the larger model"
-        )
-    tested = [j for j, term in enumerate(full) if term not in null]
-    if not tested:
-        raise PoolingError("both models have the same terms: there is nothing to test")
-    return tested

@@ -118,6 +118,13 @@ def _read(fits: list[Fitted]) -> list[PoolItem]:
             items.append(to_pool_item(fit))
         except PoolingError:
             raise
+        except AttributeError as error:
+            if "cov_params" not in str(error):
+                raise
+            raise PoolingError(
+                f"the fit of imputation {number}, a {type(fit).__name__}, gives no covariance "
+                "matrix: estimates that are shrunk by a penalty have none, and are not pooled"
+            ) from error
         except (ValueError, np.linalg.LinAlgError) as error:
             raise PoolingError(
                 f"the fit of imputation {number} gives no covariance matrix ({error}): it may not "

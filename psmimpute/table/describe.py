@@ -64,11 +64,16 @@ _POSSIBLE_KINDS = {
 IDENTIFIER_LEVELS, IDENTIFIER_SHARE = 50, 0.5
 # So many labels that nearly all say a number are numbers that came as text.
 NUMBERS_AS_TEXT, MOST_OTHERS = 11, 0.1
+_LARGEST_EXACT = 2.0**53
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]|$)")
 # A level rarer than this is hardly learnt. In a small table every level is, and no news.
 RARE_LEVEL, RARE_LEVEL_NEEDS = 5, 50
 # Texts and numbers by which tables say that there is no value.
-MISSING_TEXTS = frozenset({"", ".", "?", "na", "n/a", "#n/a", "nan", "null"})
+MISSING_TEXTS = frozenset(
+    ("", ".", "?", "na", "n/a", "#n/a", "<na>", "nan", "null", "missing", "unknown")
+)
+# Days that stand for none in tables: the first of spreadsheets and of computers, and the last.
+MISSING_DAYS = frozenset({"1899-12-30", "1899-12-31", "1900-01-01", "1970-01-01", "9999-12-31"})
 MISSING_CODES = frozenset(
     sign * int(digit * n) for digit in "789" for n in range(1, 7) for sign in (1, -1)
 )
@@ -209,6 +214,12 @@ def _describe_numbers(
     numbers = read_numbers(series)
     check_finite(column.name, numbers, series.index)
     x = numbers[observed]
+    if np.abs(x).max() >= _LARGEST_EXACT and len(np.unique(x)) < series[observed].nunique():
+        raise SchemaError(
+            f"column {column.name!r} holds whole numbers so large that some cannot be told apart "
+            f"as decimals: if they name rows, give exclude=[{column.name!r}]; if they measure "
+            "something, subtract the smallest"
+        )
     if x.min() == x.max():
         return _constant(column, read_labels(series)[1][0])
     if not asked and column.bounds is None:
@@ -264,6 +275,8 @@ def _describe_times(
         column = replace(column, bounds=read_bounds(column.name, ends, axis.second_of, what))
         check_bounds(column, seconds, series.index[observed])
     low, high = float(seconds.min()), float(seconds.max())
+    if column.bounds is None and not is_duration:
+        _warn_of_days(column, axis, seconds)
     if low == high:
         column = replace(column, support=(low, high))
         return _constant(column, read_labels(series)[1][0])
@@ -386,20 +399,43 @@ def _warn_of_texts(column: ColumnSchema, seen: list[tuple[Any, int]]) -> None:
 
 
 def _warn_of_codes(column: ColumnSchema, x: FloatArray) -> None:
-    """Warn of such as 999 or -9, seen twice and farther from the others than these are apart."""
+    """Warn of such as 999 or -9, seen twice and farther from the others than these are apart.
+
+    The one negative number among whole ones need not be far.
+    """
     values, counts = np.unique(x, return_counts=True)
     if len(values) < 3:
         return
+    whole = is_whole(values)
     for at, nearest, farthest in ((0, 1, -1), (-1, -2, 0)):
         code, near, far = values[at], values[nearest], values[farthest]
         alone = abs(code - near) >= abs(near - far) > 0
-        if alone and counts[at] > 1 and code in MISSING_CODES:
+        only_negative = at == 0 and whole and near >= 0 and code < -1
+        if (alone or only_negative) and counts[at] > 1 and code in MISSING_CODES:
             warn(
-                f"column {column.name!r}: {code:g}, seen {counts[at]} times, stands far from the "
+                f"column {column.name!r}: {code:g}, seen {counts[at]} times, stands apart from the "
                 f"other values, {min(near, far):g} to {max(near, far):g}, and is taken for a "
                 "number like them. If it says that the value is missing, replace it by NaN: "
                 f"df[{column.name!r}].replace({code:g}, np.nan); if not, say "
                 f"kinds={{{column.name!r}: ...}}",
+                SuspectValueWarning,
+            )
+
+
+def _warn_of_days(column: ColumnSchema, axis: TimeAxis, seconds: FloatArray) -> None:
+    """Warn of such as 1900-01-01, seen twice and farther from the others than these are apart."""
+    values, counts = np.unique(seconds, return_counts=True)
+    if len(values) < 3:
+        return
+    for at, nearest, farthest in ((0, 1, -1), (-1, -2, 0)):
+        code, near, far = values[at], values[nearest], values[farthest]
+        day = axis.say(code)
+        if abs(code - near) > abs(near - far) and counts[at] > 1 and day in MISSING_DAYS:
+            warn(
+                f"column {column.name!r}: {day}, seen {counts[at]} times, stands apart from the "
+                "other times and is taken for one like them. If it says that there is none, "
+                f"replace it by NaT: df[{column.name!r}].replace(pd.Timestamp({day!r}), pd.NaT); "
+                f"if not, say bounds={{{column.name!r}: (None, None)}}",
                 SuspectValueWarning,
             )
 

@@ -10,8 +10,10 @@ import pytest
 import statsmodels.formula.api as smf
 from numpy.testing import assert_allclose
 
-from psmimpute.exceptions import ConfigError, PoolingError
+from psmimpute.exceptions import ConfigError, ImputationError, PoolingError, PoolingWarning
 from psmimpute.imputed.analyses import Analyses
+from psmimpute.imputed.multiply_imputed import MultiplyImputed
+from psmimpute.table.infer import infer_schema
 
 M, N = 4, 100
 
@@ -104,6 +106,44 @@ def test_refuses_models_that_are_not_nested(fit, frames):
         fit("y ~ 1").compare()
 
 
+@pytest.mark.parametrize(
+    ("larger", "smaller", "n_restrictions"),
+    [
+        ("y ~ C(level)", "y ~ level", 2),
+        ("y ~ bs(z, knots=(-1, 0, 1), degree=3, lower_bound=-9, upper_bound=9)", "y ~ z", 5),
+        ("y ~ g * z + level", "y ~ z * g", 1),
+        ("y ~ C(level) - 1", "y ~ 1", 3),
+    ],
+)
+def test_models_whose_terms_have_other_names_are_nested_by_their_columns(
+    fit, frames, larger, smaller, n_restrictions
+):
+    for frame in frames:
+        frame["level"], frame["g"] = np.arange(N) % 4, np.where(np.arange(N) % 3, "a", "b")
+    # These columns are complete: every test is that of the complete data, or nearly.
+    full, null = (smf.ols(text, frames[0]).fit() for text in (larger, smaller))
+    ratio, p_value, df = full.compare_lr_test(null)
+    assert df == n_restrictions
+    for method in ("D1", "D3", "D4"):
+        found = fit(larger).compare(fit(smaller), method)
+        assert found.df_num == n_restrictions
+        expected = full.compare_f_test(null)[0] if method == "D1" else ratio / n_restrictions
+        assert float(found.statistic) == pytest.approx(expected, rel=1e-5)
+    d2 = fit(larger).compare(fit(smaller), "D2", use="likelihood")
+    assert float(d2.statistic) == pytest.approx(ratio / n_restrictions, rel=1e-6)
+    assert p_value < 1
+
+
+def test_coefficients_that_mean_something_else_in_each_imputation_are_not_tested(fit):
+    spline, line = fit("y ~ bs(x, df=5)"), fit("y ~ x")
+    for method in ("D1", "D3"):
+        with pytest.raises(PoolingError, match=r"give the knots, or .* method='D4'"):
+            spline.compare(line, method)
+    assert 0 < spline.compare(line, "D4").p_value < 1
+    with pytest.raises(PoolingError, match="not nested: the null model has 'bs"):
+        line.compare(spline, "D4")
+
+
 def test_refuses_tests_that_the_models_cannot_give(fit, frames):
     robust = [Analyses([smf.rlm(t, f).fit() for f in frames]) for t in ("y ~ x + z", "y ~ x")]
     assert robust[0].compare(robust[1]).p_value < 0.05
@@ -172,6 +212,47 @@ def test_formulas_take_nullable_columns_and_truth_values(imp, rng):
         more.pool("old ~ done", model=smf.ols).params,
         more.assign(n=lambda d: d["plain"].astype(float)).pool("n ~ done", model=smf.ols).params,
     )
+
+
+def test_columns_of_keywords_are_named_where_they_are_missing(imp, rng):
+    weighted = imp.assign(w=rng.uniform(1, 2, 40), count=rng.poisson(2, 40))
+    for keyword, model in (("weights", smf.wls), ("offset", smf.poisson), ("exposure", smf.glm)):
+        with pytest.raises(
+            ImputationError, match=rf"^{keyword}='ww' is no column; .* 'w', 'count'"
+        ):
+            weighted.pool("count ~ done", model=model, **{keyword: "ww"})
+    clusters = {"cov_type": "cluster", "cov_kwds": {"groups": "village"}}
+    with pytest.raises(ImputationError, match=r"^groups='village' is no column"):
+        weighted.pool("count ~ done", model=smf.ols, **clusters)
+
+
+def test_gaps_of_keywords_are_told_as_those_of_a_formula_are(frame, fill_gaps):
+    weights = frame["height"].notna().astype(float).where(frame["weight"].notna())
+    schema = infer_schema(frame.assign(w=weights), exclude=["w"])
+    imp = fill_gaps(frame)
+    given = MultiplyImputed(
+        data=frame.assign(w=weights),
+        schema=schema,
+        where=imp.where.assign(w=False).to_numpy(),
+        values=imp.values,
+        member_of=imp.member_of,
+    )
+    n = int(weights.isna().sum())
+    with pytest.warns(PoolingWarning, match=rf"names 'w' \({n} gaps\), left out"):
+        given.fit("weight ~ done", model=smf.wls, weights="w")
+    # Filled in every table, as derived columns are that were stored: nothing drops out.
+    filled = given.where.to_numpy().copy()
+    filled[:, -1] = weights.isna()
+    values = given.values | {7: np.ones((given.m, n))}
+    whole = MultiplyImputed(
+        data=given.data, schema=schema, where=filled, values=values, member_of=imp.member_of
+    )
+    assert whole.pool("weight ~ w", model=smf.ols).nobs == len(frame)
+
+
+def test_estimates_under_a_penalty_are_refused_in_words(imp):
+    with pytest.raises(PoolingError, match="shrunk by a penalty have none"):
+        imp.pool(lambda d: smf.ols("weight ~ done", d).fit_regularized())
 
 
 def test_a_model_that_was_not_fitted_is_refused_in_words(imp):

@@ -254,10 +254,11 @@ def test_numbers_as_text_that_look_like_identifiers_have_their_remedy():
         ([1, 2, 3, 4, 5] * 20 + [-9] * 3, "-9"),
         ([1, 2, 3, 4, 5] * 20 + [9] * 3, "9"),
         ([0.5, 0.7, 0.1, -99, -99], "-99"),
+        ([*range(11)] * 9 + [-9] * 3, "-9"),
     ],
 )
 def test_codes_of_missing_values_are_announced(values, code):
-    told = rf"'x': {code}, seen [23] times, stands far .*replace\({code}, np.nan\)"
+    told = rf"'x': {code}, seen [23] times, stands apart .*replace\({code}, np.nan\)"
     with pytest.warns(SuspectValueWarning, match=told):
         infer_schema(pd.DataFrame({"x": values}, dtype=float))
 
@@ -278,7 +279,7 @@ def test_other_far_values_are_not(values):
         infer_schema(pd.DataFrame({"x": values}, dtype=float))
 
 
-@pytest.mark.parametrize("text", ["", "?", " N/A "])
+@pytest.mark.parametrize("text", ["", "?", " N/A ", "Unknown"])
 def test_texts_that_say_nothing_are_announced(text):
     df = pd.DataFrame({"g": ["a", "b", "c", text, text] * 10, "x": np.arange(50.0)})
     with pytest.warns(SuspectValueWarning, match=r"'g': .*, seen 20 times, is taken for a level"):
@@ -286,6 +287,27 @@ def test_texts_that_say_nothing_are_announced(text):
     with warnings.catch_warnings():
         warnings.simplefilter("error", SuspectValueWarning)
         infer_schema(df, kinds={"g": "nominal"})
+
+
+@pytest.mark.parametrize("day", ["1900-01-01", "1970-01-01", "9999-12-31"])
+def test_days_that_stand_for_none_are_announced(day):
+    days = pd.date_range("2020-01-01", periods=60).as_unit("s").to_series(index=range(60))
+    df = pd.DataFrame({"seen": days, "x": np.arange(60.0)})
+    df.loc[[3, 7], "seen"] = pd.Timestamp(day)
+    with pytest.warns(SuspectValueWarning, match=rf"'seen': {day}, seen 2 times, stands apart"):
+        infer_schema(df)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SuspectValueWarning)
+        infer_schema(df, bounds={"seen": (None, None)})
+        df.loc[3, "seen"] = pd.Timestamp("2020-02-02")  # once may be what was meant
+        infer_schema(df)
+
+
+def test_whole_numbers_too_large_to_tell_apart_are_refused():
+    names = pd.array(2**60 + np.arange(60), dtype="Int64")
+    df = pd.DataFrame({"name": names, "x": np.arange(60.0)})
+    with pytest.raises(SchemaError, match=r"'name' holds whole .* exclude=\['name'\]; .* subtract"):
+        infer_schema(df)
 
 
 def test_a_kind_or_bounds_silence_the_suspicion():
