@@ -13,7 +13,7 @@ from psmimpute.model.layout import FeatureLayout
 from psmimpute.model.rows import Rows
 from psmimpute.table.kinds import Family
 
-LEAST_UNIQUENESS = 0.1
+_LEAST_UNIQUENESS = 0.1
 # Passes that find the uniquenesses, of tables of ordinary width and of wide ones, whose
 # eigenvalue problems are dear.
 _N_PASSES, _N_PASSES_OF_WIDE, _WIDE = 20, 5, 128
@@ -23,7 +23,7 @@ _LEAST_SHARE, _MOST_LATENT = 0.005, 0.9
 # Pairs of rows by which a correlation is shrunk towards none.
 _SHRINKING_PAIRS = 5.0
 # Rows for each column from which on its regression on the others says something.
-_ROWS_FOR_A_COLUMN = 2
+_ROWS_FOR_A_COLUMN = 5
 # Pairs of columns that no more rows show together are completed, where that is no long work.
 _HARDLY_ANY_PAIRS, _N_COMPLETING, _MOST_COMPLETING, _LEAST_OF_COMPLETED = 5, 10, 10**8, 0.02
 _LEAST_PRODUCT, _LEAST_EIGENVALUE = 1e-12, 0.1
@@ -213,11 +213,7 @@ def complete_correlation(correlation: Array, pairs: Array) -> Array:
 
 
 def principal_factors(
-    correlation: Array,
-    n_factors: int,
-    *,
-    uniqueness: Array | None = None,
-    least: Array | float = LEAST_UNIQUENESS,
+    correlation: Array, n_factors: int, *, uniqueness: Array | None = None
 ) -> tuple[Array, Array]:
     """Find the factors of a correlation matrix.
 
@@ -228,8 +224,6 @@ def principal_factors(
     n_factors : int
     uniqueness : ndarray, shape (outputs,), optional
         Share of each variance that no factor explains, where it is given and not found.
-    least : ndarray, shape (outputs,), or float
-        Bound of that share from below.
 
     Returns
     -------
@@ -238,7 +232,7 @@ def principal_factors(
     """
     n_outputs = correlation.shape[0]
     unique = np.full(n_outputs, 0.5) if uniqueness is None else uniqueness
-    least = least if uniqueness is None else np.minimum(uniqueness, least)
+    least = _LEAST_UNIQUENESS if uniqueness is None else np.minimum(uniqueness, _LEAST_UNIQUENESS)
     loadings = np.zeros((n_factors, n_outputs))
     n_found = min(n_factors, n_outputs)
     n_passes = _N_PASSES if n_outputs <= _WIDE else _N_PASSES_OF_WIDE

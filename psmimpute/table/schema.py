@@ -117,10 +117,12 @@ class ColumnSchema:
         Parameters
         ----------
         value : float
+            The number, or seconds.
 
         Returns
         -------
         str
+            A date without its midnight, where it is one.
 
         Examples
         --------
