@@ -38,9 +38,9 @@ _MOST_FACTORS = 48
 # a column shrinks its interactions, and leaves slowly in training. Self-masking is learned worse
 # from there: the mean of a column that masks itself keeps twice the bias.
 _UNIQUENESS_OF_FULL_RANK = 0.05
-# It is no more than half of what the other columns leave of a column. Beside truth values and levels,
-# from which training takes longer, so little noise led astray: on 748 boys the held-out loss was
-# 4.05 nats a row in place of 3.56.
+# It is no more than half of what the other columns leave of a column. Beside truth values and
+# levels, from which training takes longer, so little noise led astray: on 748 boys the held-out
+# loss was 4.05 nats a row in place of 3.56.
 _OF_UNEXPLAINED = 0.5
 # Truth values and levels keep more: they are then about what normal values are cut into, whose
 # correlations say how they hang together. From weaker loadings that is learned slowly, the more so
