@@ -42,6 +42,9 @@ _UNIQUENESS_OF_FULL_RANK = 0.05
 # levels, from which training takes longer, so little noise led astray: on 748 boys the held-out
 # loss was 4.05 nats a row in place of 3.56.
 _OF_UNEXPLAINED = 0.5
+# Nor does the prior of a residual variance go below this beside truth values and levels: steps by
+# gradients are rough where little noise is left.
+_LEAST_PRIOR_BESIDE_LEVELS = 0.04
 # Truth values and levels keep more: they are then about what normal values are cut into, whose
 # correlations say how they hang together. From weaker loadings that is learned slowly, the more so
 # of rare levels, and what was imputed made their effects too small.
@@ -175,10 +178,11 @@ def _write(
 
 
 def _write_prior_variances(model: PatternSetMixtureVAE, unexplained: Array) -> None:
+    least = 0.0 if model.spec.layout.is_gaussian else _LEAST_PRIOR_BESIDE_LEVELS
     for block, likelihood in zip(model.spec.layout.blocks, model.likelihoods, strict=True):
         if isinstance(likelihood, NumberLikelihood):
             left = torch.from_numpy(unexplained[block.outputs]).float()
-            likelihood.prior_variance[:] = left.clamp_max(likelihood.largest_prior_variance)
+            likelihood.prior_variance[:] = left.clamp(least, likelihood.largest_prior_variance)
 
 
 def _marginals(
