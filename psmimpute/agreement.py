@@ -25,7 +25,7 @@ from psmimpute.random import Purpose, row_uniforms, stream_seed
 from psmimpute.table.applicability import Answers
 from psmimpute.table.encoded import EncodedTable
 from psmimpute.table.reading import is_missing
-from psmimpute.telling import warn
+from psmimpute.telling import hushed, warn
 
 _MOST_ROUNDS = 50
 # Rows, and draws of each, by which it is learned how often a column is observed.
@@ -74,27 +74,31 @@ def redraw_contradictions(
     """
     declared = _declared(rows, derived, df)
     watched = _watched(declared, df, table, found, chosen)
-    doubted = _doubted(declared, df, found, chosen, rows.answers)
-    todo = np.flatnonzero((watched | doubted).any(1))
+    doubted = _doubted(declared, df, table, found, chosen, rows.answers)
+    todo = np.flatnonzero(watched.any(1) | doubted.any(1))
     if not len(todo):
         return
     m = len(found.draws.sets)
     by_row = _is_told_by_row(declared)
     shares = _shares_of_answers(rows, m)
+    first = [names[0] for names in (rows.applicability.by_formula[text] for text in rows.answers)]
 
     def contradicted(some: npt.NDArray[np.intp], round_of_doubts: int | None) -> BoolArray:
         at = some if by_row else np.arange(len(df))
+        applying = _applying(declared, df.iloc[at], _part(found, at))
         wrong = np.zeros((m, len(at)), dtype=bool)
-        for k, applies in enumerate(_applying(declared, df.iloc[at], _part(found, at)).values()):
+        for k, applies in enumerate(applying.values()):
             wrong |= watched[at, k] & ~applies
-            if round_of_doubts is not None and k in shares:
-                seed = stream_seed(rows.seed, member=round_of_doubts, purpose=Purpose.ANSWERS)
-                answered = _answered(seed, keys[at], shares[k], place=k)
-                wrong |= doubted[at, k] & applies & answered
+        for g, name in enumerate(first if round_of_doubts is not None else ()):
+            seed = stream_seed(rows.seed, member=round_of_doubts or 0, purpose=Purpose.ANSWERS)
+            answered = _answered(seed, keys[at], shares[g], place=g)
+            wrong |= doubted[at, g] & applying[name] & answered
         return wrong if by_row else wrong[:, some]
 
     wrong = contradicted(todo, 0)
-    for number in range(_MOST_ROUNDS):
+    # What was observed comes first: doubts are left alone where so many rounds did not end them.
+    n_rounds = 2 * _MOST_ROUNDS if rows.answers else _MOST_ROUNDS
+    for number in range(n_rounds):
         still = wrong.any(0)
         todo, wrong = todo[still], wrong[:, still]
         if not len(todo):
@@ -103,12 +107,11 @@ def redraw_contradictions(
         hidden = None if chosen is None else chosen[todo]
         new = replace(rows, seed=seed).impute(table.take(todo), keys[todo], m, chosen=hidden)
         _put(found, todo, new, wrong)
-        wrong &= contradicted(todo, number + 1)
-    wrong &= contradicted(todo, None)
+        wrong &= contradicted(todo, number + 1 if number + 1 < _MOST_ROUNDS else None)
     if wrong.any():
         warn(
             f"{int(wrong.sum())} imputed rows contradict a cell that was observed although its "
-            f"column does not apply there, says applicable_if: {_MOST_ROUNDS} draws of each, and "
+            f"column does not apply there, says applicable_if: {n_rounds} draws of each, and "
             "none agreed. They are kept; see whether the condition is right",
             NotApplicableWarning,
         )
@@ -170,18 +173,24 @@ def _hangs_on_draws(
 def _doubted(
     declared: Declared,
     df: pd.DataFrame,
+    table: EncodedTable,
     found: RowDraws,
     chosen: BoolArray | None,
     answers: Answers,
 ) -> BoolArray:
-    """Cells that were not observed where draws decide a condition, shape as :func:`_watched`."""
-    applicability, names = declared.applicability, declared.schema.column_names
-    doubted = np.zeros((len(df), len(applicability.conditions)), dtype=bool)
-    for k, (name, _) in enumerate(applicability.conditions):
-        if name in answers:
-            j = names.index(name)
-            empty = found.missing[:, j] if chosen is None else found.missing[:, j] & ~chosen[:, j]
-            doubted[:, k] = empty & _hangs_on_draws(declared, name, df, found)
+    """Rows in which draws decide a formula and none of its columns was observed.
+
+    Its columns are asked together, and left out together: they are one answer. Whoever answered any
+    of them is in no doubt. Shape (n_rows, n_formulas).
+    """
+    hidden = np.zeros_like(found.missing) if chosen is None else chosen
+    drawn = replace(found, missing=found.missing & ~hidden)
+    doubted = np.zeros((len(df), len(answers)), dtype=bool)
+    for g, text in enumerate(answers):
+        names = declared.applicability.by_formula[text]
+        at = [declared.schema.column_names.index(name) for name in names]
+        empty = ~(table.observed_cells | hidden)[:, at].any(1) & found.missing[:, at].any(1)
+        doubted[:, g] = empty & _hangs_on_draws(declared, names[0], df, drawn)
     return doubted
 
 
@@ -197,18 +206,17 @@ def _applying(declared: Declared, df: pd.DataFrame, found: RowDraws) -> dict[Has
     return applies
 
 
-def _shares_of_answers(rows: RowImputer, m: int) -> dict[int, npt.NDArray[np.float64]]:
-    """Draw, for each imputation, how often a column is observed where its condition is unknown."""
-    shares = {}
+def _shares_of_answers(rows: RowImputer, m: int) -> list[npt.NDArray[np.float64]]:
+    """Draw, for each formula and imputation, how often its columns are observed where it holds."""
+    shares = []
     key = np.zeros(1, dtype=np.uint64)
-    for k, name in enumerate(rows.applicability.names):
-        if name in rows.answers:
-            seed = stream_seed(rows.seed, member=_MOST_ROUNDS + 1 + k, purpose=Purpose.ANSWERS)
-            uniform = [
-                row_uniforms(seed, imputation=i, rows=key, n=1, purpose=Purpose.ANSWERS).item()
-                for i in range(m)
-            ]
-            shares[k] = np.asarray(beta.ppf(uniform, *rows.answers[name]))
+    for g, (a, b) in enumerate(rows.answers.values()):
+        seed = stream_seed(rows.seed, member=_MOST_ROUNDS + 1 + g, purpose=Purpose.ANSWERS)
+        uniform = [
+            row_uniforms(seed, imputation=i, rows=key, n=1, purpose=Purpose.ANSWERS).item()
+            for i in range(m)
+        ]
+        shares.append(np.asarray(beta.ppf(uniform, a, b)))
     return shares
 
 
@@ -231,12 +239,13 @@ def learn_answers(
     *,
     derived: Mapping[Hashable, str | Recipe],
 ) -> Answers:
-    r"""Learn how often a column is observed where it applies and its condition is unknown.
+    r"""Learn how often the columns of a formula are observed where it holds and is unknown.
 
-    Of the rows in which a condition is unknown, the column was observed in k. In the others, row i,
-    the model gives the condition a probability :math:`p_i`, and the share o of those that were
-    observed has the likelihood :math:`o^k \prod_i (1 - p_i o)`. With k = 0, as where whoever left
-    out the one question left out the other, o is small, and nothing is taken back.
+    Of the rows in which a formula is unknown, some column of it was observed in k. In the others,
+    row i, the model gives the formula a probability :math:`p_i`, and the share o of those that
+    answered has the likelihood :math:`o^k \prod_i (1 - p_i o)`. With k = 0, as where whoever left
+    out the one question left out the others, o is small, and nothing is taken back. Conditions that
+    are functions teach nothing: which rows they are unknown in is not known.
 
     Parameters
     ----------
@@ -251,40 +260,44 @@ def learn_answers(
 
     Returns
     -------
-    mapping of hashable to (float, float)
-        By column, the parameters of the beta distribution that is nearest the posterior of o under
-        a flat prior; without the columns of which no row with an unknown condition lacks a value.
+    mapping of str to (float, float)
+        By formula, the parameters of the beta distribution that is nearest the posterior of o
+        under a flat prior; without those of which no unknown row lacks an answer.
     """
     declared = _declared(rows, derived, df)
     nothing = RowDraws(table.missing_cells, {}, draws=None)  # type: ignore[arg-type]
-    unknown = {
-        name: _hangs_on_draws(declared, name, df, nothing) for name in rows.applicability.names
-    }
-    if not any(cells.any() for cells in unknown.values()):
-        return {}
-    at = np.arange(len(df))
-    if _is_told_by_row(declared):
-        at = np.flatnonzero(np.logical_or.reduce([*unknown.values()]))[:_MOST_LEARNED]
-    found = rows.impute(table.take(at), at.astype(np.uint64), _N_LEARNED)
-    applies = _applying(declared, df.iloc[at], found)
-    answers = {}
-    for name, cells in unknown.items():
-        j = rows.schema.column_names.index(name)
-        here = cells[at]
-        empty = here & table.missing_cells[at, j]
-        if not empty.any():
+    answers: dict[str, tuple[float, float]] = {}
+    for text, names in rows.applicability.by_formula.items():
+        unknown = _hangs_on_draws(declared, names[0], df, nothing)
+        rests_on = rows.applicability.rests_on(names[0], df)
+        if not all(isinstance(recipe, str) for n, recipe in derived.items() if n in rests_on):
             continue
-        k = int((here & table.observed_cells[at, j]).sum())
-        p = applies[name][:, empty].mean(0)
-        p = (_N_LEARNED * p + 2 * p.mean()) / (_N_LEARNED + 2)  # a mean of so few draws
-        density = k * np.log(_GRID) + np.log1p(-np.outer(_GRID, p)).sum(1)
-        weight = np.exp(density - density.max())
-        weight /= weight.sum()
-        mean = float(weight @ _GRID)
-        variance = float(weight @ (_GRID - mean) ** 2) + (_GRID[1] - _GRID[0]) ** 2 / 12
-        size = mean * (1 - mean) / variance - 1
-        answers[name] = float(mean * size), float((1 - mean) * size)
+        at = [rows.schema.column_names.index(name) for name in names]
+        seen = table.observed_cells[:, at].any(1)
+        asked = table.missing_cells[:, at].any(1)
+        empty = np.flatnonzero(unknown & ~seen & asked)
+        if not len(empty):
+            continue
+        part = empty[:: -(-len(empty) // _MOST_LEARNED)]
+        found = rows.impute(table.take(part), part.astype(np.uint64), _N_LEARNED)
+        with hushed():
+            applies = _applying(declared, df.iloc[part], found)[names[0]]
+        k = int((unknown & seen).sum()) * len(part) / len(empty)
+        answers[text] = _nearest_beta(k, applies.mean(0))
     return answers
+
+
+def _nearest_beta(k: float, p: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Parameters of the beta distribution that is nearest a posterior of a share of answers."""
+    p = (_N_LEARNED * p + 2 * p.mean()) / (_N_LEARNED + 2)  # a mean of so few draws
+    values, counts = np.unique(p, return_counts=True)
+    density = k * np.log(_GRID) + np.log1p(-np.outer(_GRID, values)) @ counts
+    weight = np.exp(density - density.max())
+    weight /= weight.sum()
+    mean = float(weight @ _GRID)
+    variance = float(weight @ (_GRID - mean) ** 2) + (_GRID[1] - _GRID[0]) ** 2 / 12
+    size = mean * (1 - mean) / variance - 1
+    return float(mean * size), float((1 - mean) * size)
 
 
 def _part(found: RowDraws, rows: npt.NDArray[np.intp]) -> RowDraws:

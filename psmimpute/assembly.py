@@ -95,8 +95,8 @@ class RowImputer:
         What a level is taken for that was not learnt.
     applicability : Applicability
         Conditions under which columns apply.
-    answers : mapping of hashable to (float, float)
-        How often columns are observed that apply where their condition is unknown; see
+    answers : mapping of str to (float, float)
+        How often the columns of a formula are observed where they apply and it is unknown; see
         :func:`psmimpute.agreement.learn_answers`.
     """
 

@@ -643,6 +643,9 @@ class PSMImputer:
         m, seed = int(m), int(seed)
         data = conform(self.schema_, df, absent=absent)
         rows = self.row_imputer(seed=seed, unseen=unseen)
+        given = {*df.columns}  # what was not delivered was not left unanswered
+        asked = {text for text, of in rows.applicability.by_formula.items() if given >= {*of}}
+        rows = replace(rows, answers={t: ab for t, ab in rows.answers.items() if t in asked})
         return self._impute_rows(data, rows, row_key, where, m)
 
     def _impute_rows(

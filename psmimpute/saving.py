@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
@@ -69,7 +70,7 @@ def read_options(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe_answers(answers: Answers) -> list[list[Any]]:
     """Return how often columns are observed, of conditions unknown, as JSON values."""
-    return [[to_json(name), a, b] for name, (a, b) in answers.items()]
+    return [[formula, a, b] for formula, (a, b) in answers.items()]
 
 
 def read_answers(state: list[list[Any]]) -> Answers:
@@ -89,7 +90,7 @@ def read_answers(state: list[list[Any]]) -> Answers:
     ValueError, TypeError
         If it describes none.
     """
-    answers = {from_json(name): (float(a), float(b)) for name, a, b in state}
+    answers = {str(formula): (float(a), float(b)) for formula, a, b in state}
     if not all(0 < number < math.inf for pair in answers.values() for number in pair):
         raise ValueError("parameters of a beta distribution are not positive")
     return answers
@@ -113,7 +114,7 @@ def _describe(value: object) -> Any:  # noqa: ANN401
 def _without_numpy(value: object) -> object:
     if isinstance(value, np.datetime64):
         return pd.Timestamp(value)
-    if isinstance(value, np.timedelta64):
+    if isinstance(value, np.timedelta64 | datetime.timedelta):
         return pd.Timedelta(value)
     return value.item() if isinstance(value, np.generic) else value
 

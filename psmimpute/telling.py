@@ -49,6 +49,18 @@ def remembered() -> Iterator[list[str]]:
         _told.reset(token)
 
 
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Say nothing of what is computed for the package's own use."""
+    token = _told.set([])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PSMWarning)
+            yield
+    finally:
+        _told.reset(token)
+
+
 def _level_of_user() -> int:
     """Frames from the caller of this function's caller to the first outside the package."""
     level, frame = 1, sys._getframe(1)

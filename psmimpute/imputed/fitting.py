@@ -188,7 +188,8 @@ class _FormulaAnalysis:
         self._formula, self._model = formula, model
         self._options: dict[str, Any] = dict(options)
         self._of_fit: dict[str, Any] = {}
-        if getattr(model, "__name__", "") == "from_formula":
+        self._is_of_statsmodels = getattr(model, "__name__", "") == "from_formula"
+        if self._is_of_statsmodels:
             self._of_fit = {name: self._options.pop(name) for name in _of_fit(model, options)}
             self._options["eval_env"] = _callers_names()
 
@@ -200,7 +201,7 @@ class _FormulaAnalysis:
         options = self._options | {
             name: plain[_column(name, value, frame)]
             for name, value in self._options.items()
-            if name in _OF_ROWS and _is_name(value)
+            if name in _OF_ROWS and _is_name(value) and (self._is_of_statsmodels or value in plain)
         }
         if "groups" in options:  # of statsmodels' models some take them before the data
             return _fitted(self._model(self._formula, data=plain, **options), of_fit)
@@ -222,11 +223,18 @@ def _with_columns(of_covariance: Any, frame: pd.DataFrame) -> Any:  # noqa: ANN4
     if not isinstance(of_covariance, Mapping):
         return of_covariance
     return {
-        name: pd.factorize(frame[_column(name, value, frame)])[0]
+        name: _codes(frame[_column(name, value, frame)], name)
         if name in _GROUPS and _is_name(value)
         else value
         for name, value in of_covariance.items()
     }
+
+
+def _codes(column: pd.Series, keyword: str) -> Any:  # noqa: ANN401 (an array of any dtype)
+    """Say by numbers to which group, or moment, a row belongs; moments in their order."""
+    if keyword == "time" and pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy()
+    return pd.factorize(column, sort=keyword == "time")[0]
 
 
 def _column(keyword: str, value: str, frame: pd.DataFrame) -> str:

@@ -22,11 +22,12 @@ _N_COUNTS = 6
 _LEAST_SHARE, _MOST_LATENT = 0.005, 0.9
 # Pairs of rows by which a correlation is shrunk towards none.
 _SHRINKING_PAIRS = 5.0
-# Rows for each column from which on its regression on the others says something.
-_ROWS_FOR_A_COLUMN = 5
+# Rows for each column from which on its regression on the others is told by the data alone.
+_ROWS_FOR_A_COLUMN = 20
 # Pairs of columns that no more rows show together are completed, where that is no long work.
-_HARDLY_ANY_PAIRS, _N_COMPLETING, _MOST_COMPLETING, _LEAST_OF_COMPLETED = 5, 10, 10**8, 0.02
-_LEAST_PRODUCT, _LEAST_EIGENVALUE = 1e-12, 0.1
+_HARDLY_ANY_PAIRS, _N_COMPLETING, _N_RESTORED, _MOST_COMPLETING = 5, 5, 5, 10**8
+_LEAST_OF_COMPLETED = 0.02
+_LEAST_PRODUCT = 1e-12
 
 Array = npt.NDArray[np.float64]
 
@@ -88,34 +89,40 @@ def find_moments(rows: Rows, layout: FeatureLayout) -> Moments:
     return Moments(mean, sd, scores, seen, correlation, pairs)
 
 
-def unexplained_variances(moments: Moments) -> Array:
-    """Find the share of each variance that a regression on the other columns leaves.
+def unexplained_variances(moments: Moments, is_number: npt.NDArray[np.bool_]) -> Array:
+    """Find the share of each number's variance that a regression on the other numbers leaves.
 
     From correlations over the rows that show both of two columns.
 
     Parameters
     ----------
     moments : Moments
+    is_number : ndarray of bool, shape (outputs,)
 
     Returns
     -------
     ndarray, shape (outputs,)
-        At most 1, and 1 where rows that show both columns are too few for that many columns.
+        At most 1; 1 for what is no number, and for all where rows are too few for that many
+        columns, or the correlations do not go together.
     """
-    seen, scores = moments.seen, moments.scores
-    n_outputs, n = seen.shape[1], moments.n_pairs
-    if n <= _ROWS_FOR_A_COLUMN * n_outputs:
-        return np.ones(n_outputs)
-    pairs = np.maximum(moments.pairs, 1.0)
+    found = np.ones(len(is_number))
+    at = np.flatnonzero(is_number)
+    seen, scores = moments.seen[:, at], moments.scores[:, at]
+    pairs = moments.pairs[np.ix_(at, at)]
+    n = pairs.min() if len(at) > 1 else 0.0
+    if n <= _ROWS_FOR_A_COLUMN * len(at):
+        return found
     mean = scores.T @ seen / pairs
     variance = (scores**2).T @ seen / pairs - mean**2
     product = scores.T @ scores / pairs - mean * mean.T
     correlation = product / np.sqrt(np.maximum(variance * variance.T, _LEAST_PRODUCT))
+    correlation *= pairs / (pairs + 1.0)  # a row by which to shrink keeps it definite
     np.fill_diagonal(correlation, 1.0)
     values, vectors = np.linalg.eigh(correlation)
-    precision = (vectors**2 / np.maximum(values, _LEAST_EIGENVALUE / n)).sum(1)
-    unexplained: Array = np.minimum(n / (n - n_outputs) / precision, 1.0)
-    return unexplained
+    if values[0] > 0:
+        precision = (vectors**2 / values).sum(1)
+        found[at] = np.minimum(n / (n - len(at)) / precision, 1.0)
+    return found
 
 
 def latent_correlation(moments: Moments, layout: FeatureLayout) -> Array:
@@ -190,25 +197,35 @@ def complete_correlation(correlation: Array, pairs: Array) -> Array:
     unseen = np.argwhere(np.triu(pairs <= _HARDLY_ANY_PAIRS, 1))
     if not len(unseen) or len(unseen) * len(pairs) ** 2 > _MOST_COMPLETING:
         return correlation
+    above = tuple(unseen.T)
+    completed = correlation.copy()
+    for _ in range(_N_RESTORED):
+        completed = _independent_given_others(completed, unseen)
+        new = completed[above]
+        completed = correlation.copy()
+        completed[above] = completed[above[::-1]] = new
+    # The few rows there may be have been shrunk towards nothing by as much.
+    share = _SHRINKING_PAIRS / (pairs[above] + _SHRINKING_PAIRS)
+    completed[above] = completed[above[::-1]] = correlation[above] + share * new
+    return completed
+
+
+def _independent_given_others(correlation: Array, unseen: npt.NDArray[np.intp]) -> Array:
+    """Make the precision of some pairs zero, one after the other, of a matrix made definite."""
     values, vectors = np.linalg.eigh(correlation)
-    start = (vectors * np.maximum(values, _LEAST_OF_COMPLETED)) @ vectors.T
-    width = 1 / np.sqrt(np.diag(start))
-    completed = start * np.outer(width, width)
+    found: Array = (vectors * np.maximum(values, _LEAST_OF_COMPLETED)) @ vectors.T
+    width = 1 / np.sqrt(np.diag(found))
+    found = found * np.outer(width, width)
     for _ in range(_N_COMPLETING):
-        precision = np.linalg.inv(completed)
+        precision = np.linalg.inv(found)
         for i, j in unseen:
             both = np.ix_([i, j], [i, j])
             left = np.linalg.inv(precision[both])  # covariance of the two given the others
             change = np.array([[0.0, -left[0, 1]], [-left[0, 1], 0.0]])
-            completed[both] += change
+            found[both] += change
             inner = np.eye(2) + change @ precision[both]
             columns = precision[:, [i, j]]
             precision -= columns @ np.linalg.solve(inner, change) @ columns.T
-    # The few rows there may be have been shrunk towards nothing by as much.
-    above = tuple(unseen.T)
-    found = correlation.copy()
-    found[above] += _SHRINKING_PAIRS / (pairs[above] + _SHRINKING_PAIRS) * completed[above]
-    found[above[::-1]] = found[above]
     return found
 
 

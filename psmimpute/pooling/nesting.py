@@ -100,19 +100,30 @@ def common_restriction(found: list[Array]) -> Array:
 
 def _of_designs(full: Fitted, null: Fitted, n_terms: int) -> Array | None:
     """Restrictions by which the columns of the smaller design are left, or None."""
-    large, small = (
-        np.asarray(getattr(getattr(fit, "model", None), "exog", np.empty(0)), dtype=float)
-        for fit in (full, null)
-    )
+    try:
+        large, small = (
+            np.asarray(getattr(getattr(fit, "model", None), "exog", np.empty(0)), dtype=float)
+            for fit in (full, null)
+        )
+    except (TypeError, ValueError):  # of a library whose designs are no arrays
+        return None
     if large.ndim != 2 or small.ndim != 2 or len(large) != len(small):
         return None
-    if large.shape[1] != n_terms or np.linalg.matrix_rank(large) < n_terms:
+    if large.shape[1] != n_terms:
+        return None
+    (large, size), (small, _) = (_of_length_one(design) for design in (large, small))
+    if np.linalg.matrix_rank(large) < n_terms:
         return None
     weights = np.linalg.lstsq(large, small, rcond=None)[0]
-    missed = np.linalg.norm(large @ weights - small, axis=0)
-    if (missed > _ROUNDING * np.maximum(np.linalg.norm(small, axis=0), 1.0)).any():
+    if (np.linalg.norm(large @ weights - small, axis=0) > _ROUNDING).any():
         return None
     # The smaller model's coefficients are all that `weights` reach; what is at right angles is 0.
     left, sizes, _ = np.linalg.svd(weights)
     rank = int((sizes > _ROUNDING * sizes.max()).sum())
-    return np.asarray(left[:, rank:])
+    return _of_length_one(size[:, None] * left[:, rank:])[0]
+
+
+def _of_length_one(columns: Array) -> tuple[Array, Array]:
+    size = np.linalg.norm(columns, axis=0)
+    size = np.where(size > 0, size, 1.0)
+    return columns / size, size

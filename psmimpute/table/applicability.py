@@ -22,9 +22,9 @@ from psmimpute.table.schema import TableSchema
 from psmimpute.telling import warn
 
 BoolArray = npt.NDArray[np.bool_]
-# By column, parameters of the beta distribution of the share that was observed where it applies
-# and its condition is unknown.
-Answers = Mapping[Hashable, tuple[float, float]]
+# By formula, parameters of the beta distribution of the share that answered any of its columns
+# where these apply and the condition is unknown.
+Answers = Mapping[str, tuple[float, float]]
 Condition = str | Callable[[pd.DataFrame], Any]
 
 
@@ -77,6 +77,15 @@ class Applicability:
     def names(self) -> list[Hashable]:
         """The columns that have conditions."""
         return [name for name, _ in self.conditions]
+
+    @property
+    def by_formula(self) -> dict[str, list[Hashable]]:
+        """The columns of each formula; functions are left out."""
+        found: dict[str, list[Hashable]] = {}
+        for name, condition in self.conditions:
+            if isinstance(condition, Expression):
+                found.setdefault(condition.text, []).append(name)
+        return found
 
     def applies(self, name: Hashable, frame: pd.DataFrame) -> BoolArray:
         """Tell in which rows a column applies.

@@ -214,7 +214,8 @@ def _describe_numbers(
     numbers = read_numbers(series)
     check_finite(column.name, numbers, series.index)
     x = numbers[observed]
-    if np.abs(x).max() >= _LARGEST_EXACT and len(np.unique(x)) < series[observed].nunique():
+    large = column.kind not in _DISCRETE and np.abs(x).max() >= _LARGEST_EXACT
+    if large and len(np.unique(x)) < series[observed].nunique():
         raise SchemaError(
             f"column {column.name!r} holds whole numbers so large that some cannot be told apart "
             f"as decimals: if they name rows, give exclude=[{column.name!r}]; if they measure "

@@ -14,7 +14,7 @@ from psmimpute.table.reading import column_at, column_names, read_labels, read_n
 from psmimpute.table.schema import ColumnSchema, TableSchema
 from psmimpute.telling import warn
 
-_MOST_COLUMNS, _MOST_SHOWN = 200, 3
+_MOST_COLUMNS, _MOST_SHOWN, _LOOKED_AT_FIRST = 200, 3, 500
 # Rows for each value of the other column, and for each level: fewer may agree by chance.
 _ROWS_FOR_A_VALUE, _ROWS_FOR_A_LEVEL = 5, 5
 _NUMBERS = (ColumnKind.CONTINUOUS, ColumnKind.POSITIVE, ColumnKind.COUNT)
@@ -91,10 +91,35 @@ def find_determined_levels(
             if other is column or not (column.n_missing or other.n_missing):
                 continue
             given = values.get(other.name)
-            if given is not None and _gives(given, codes[column.name], other):
+            mine = codes[column.name]
+            first = slice(_LOOKED_AT_FIRST)
+            if given is None or not _may_give(given[first], mine[first], other):
+                continue
+            if _gives(given, mine, other):
                 found.append((column.name, other.name))
                 break
     return found
+
+
+def _may_give(
+    given: npt.NDArray[np.float64], levels: npt.NDArray[np.intp], other: ColumnSchema
+) -> bool:
+    """Whether some rows leave it possible that each value of `given` goes with one level."""
+    mine, theirs = _both_known(given, levels, other)
+    order = np.lexsort((mine, theirs))
+    mine, theirs = mine[order], theirs[order]
+    changes = np.diff(mine) != 0
+    if other.kind in _LEVELS:
+        return not (changes & (np.diff(theirs) == 0)).any()
+    return int(changes.sum()) <= max(len(np.unique(mine)) - 1, 0)
+
+
+def _both_known(
+    given: npt.NDArray[np.float64], levels: npt.NDArray[np.intp], other: ColumnSchema
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    known = levels >= 0
+    known &= given >= 0 if other.kind in _LEVELS else ~np.isnan(given)
+    return levels[known], given[known]
 
 
 def _gives(
@@ -103,9 +128,7 @@ def _gives(
     other: ColumnSchema,
 ) -> bool:
     """Whether each value of `given`, that `other` has, goes with one level, in rows enough."""
-    known = levels >= 0
-    known &= given >= 0 if other.kind in _LEVELS else ~np.isnan(given)
-    mine, theirs = levels[known], given[known]
+    mine, theirs = _both_known(given, levels, other)
     counts = np.bincount(mine)
     counts = counts[counts > 0]
     if len(counts) < 2 or counts.min() < _ROWS_FOR_A_LEVEL:

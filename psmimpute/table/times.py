@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -167,7 +168,9 @@ class TimeAxis:
             By the column's own clock; midnight is left out.
         """
         tick = TICK_NANOSECONDS[self.unit]
-        ticks = np.array([round(second * (_SECOND / tick)) + self.origin // tick])
+        whole = math.floor(second)
+        micros = round((second - whole) * 10**6)  # a double holds no more of many years
+        ticks = np.array([whole * (_SECOND // tick) + micros * 10**3 // tick + self.origin // tick])
         if self.is_duration:
             told = str(pd.TimedeltaIndex(ticks.view(f"timedelta64[{self.unit}]"))[0])
         else:

@@ -260,6 +260,46 @@ def test_an_empty_cell_tells_of_its_condition_what_answers_of_others_teach(left_
     assert_frame_equal(part.complete(2), whole.complete(2).iloc[100:160])
 
 
+def test_questions_of_one_condition_are_one_answer():
+    """Women of unknown sex answer all of four questions, or none: a half of them none."""
+    rng = np.random.default_rng(2)
+    n, names = 600, ["q0", "q1", "q2", "q3"]
+    woman = rng.random(n) < 0.5
+    df = pd.DataFrame({"x": rng.normal(size=n), "sex": np.where(woman, "f", "m")})
+    unknown = rng.random(n) < 0.4
+    silent = ~woman | (unknown & (rng.random(n) < 0.5))
+    for name in names:
+        df[name] = np.where(silent, np.nan, rng.normal(size=n))
+    one = unknown & ~silent & (rng.random(n) < 0.5)
+    df.loc[one, names[1:]] = np.nan  # who answered one of them is a woman, and in no doubt
+    df.loc[unknown, "sex"] = None
+    options = {"n_sets": 1, "fit": psm.FitConfig(max_steps=40)}
+    imp = impute(df, m=10, seed=1, applicable_if=dict.fromkeys(names, "sex == 'f'"), **options)
+    none = unknown & silent
+    share = np.mean([(frame["sex"] == "f")[none].mean() for frame in imp])
+    assert share == pytest.approx(woman[none].mean(), abs=0.1)
+    assert all((frame.loc[one, "sex"] == "f").all() for frame in imp)
+
+
+def test_a_hidden_answer_and_a_column_that_is_not_delivered_are_no_refusals(fast):
+    rng = np.random.default_rng(2)
+    woman = rng.random(300) < 0.5
+    df = pd.DataFrame({"x": rng.normal(size=300), "sex": np.where(woman, "f", "m")})
+    df["q"] = np.where(woman, rng.normal(size=300), np.nan)
+    unknown = rng.random(300) < 0.3
+    df.loc[unknown, "sex"] = None
+    imputer = PSMImputer(applicable_if={"q": "sex == 'f'"}, **fast).fit(df)
+    mute = df.assign(q=np.nan)
+    few = np.mean([(f["sex"] == "f")[unknown].mean() for f in imputer.impute(mute)])
+    assert few < 0.25
+    without = imputer.impute(df.drop(columns="q"), absent="missing")
+    assert np.mean([(f["sex"] == "f")[unknown].mean() for f in without]) > 0.3
+    chosen = pd.DataFrame(False, index=df.index, columns=df.columns)
+    chosen["sex"] = ~unknown
+    hidden = imputer.impute(mute, where=chosen)
+    assert np.mean([(f["sex"] == "f")[~unknown].mean() for f in hidden]) > 0.3
+
+
 def test_a_condition_that_no_draw_meets_is_told(fast):
     rng = np.random.default_rng(3)
     df = pd.DataFrame({"x": rng.normal(size=60), "y": rng.normal(size=60)})

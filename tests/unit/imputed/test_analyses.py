@@ -134,6 +134,21 @@ def test_models_whose_terms_have_other_names_are_nested_by_their_columns(
     assert p_value < 1
 
 
+def test_the_scale_of_a_column_does_not_matter_to_nesting(fit, frames):
+    spline = "y ~ bs(x, knots=(-1, 0, 1), lower_bound=-9, upper_bound=9)"
+    expected = fit(spline).compare(fit("y ~ x"))
+    for frame in frames:
+        frame["far"], frame["near"] = 1e9 * frame["x"], 1e-12 * frame["x"]
+    for name, scale in (("far", 1e9), ("near", 1e-12)):
+        knots = tuple(scale * k for k in (-1, 0, 1))
+        wide = f"y ~ bs({name}, knots={knots}, lower_bound={-9 * scale}, upper_bound={9 * scale})"
+        found = fit(wide).compare(fit(f"y ~ {name}"))
+        assert found.df_num == expected.df_num
+        assert float(found.statistic) == pytest.approx(float(expected.statistic), rel=1e-4)
+    with pytest.raises(PoolingError, match="not nested"):
+        fit("y ~ z + I(z**2)").compare(fit("y ~ near"))
+
+
 def test_coefficients_that_mean_something_else_in_each_imputation_are_not_tested(fit):
     spline, line = fit("y ~ bs(x, df=5)"), fit("y ~ x")
     for method in ("D1", "D3"):
@@ -224,6 +239,32 @@ def test_columns_of_keywords_are_named_where_they_are_missing(imp, rng):
     clusters = {"cov_type": "cluster", "cov_kwds": {"groups": "village"}}
     with pytest.raises(ImputationError, match=r"^groups='village' is no column"):
         weighted.pool("count ~ done", model=smf.ols, **clusters)
+
+
+def test_moments_are_coded_in_their_order(imp, rng):
+    panel = imp.assign(week=rng.permutation(np.repeat(np.arange(10), 4)))
+    late = panel.assign(week=lambda d: d["week"].map("2020-w{:02d}".format))
+    by_hand = panel.pool(
+        lambda d: smf.ols("weight ~ done", d).fit(
+            cov_type="hac-groupsum", cov_kwds={"time": d["week"].to_numpy(), "maxlags": 2}
+        )
+    )
+    for table in (panel, late):
+        named = table.pool(
+            "weight ~ done",
+            model=smf.ols,
+            cov_type="hac-groupsum",
+            cov_kwds={"time": "week", "maxlags": 2},
+        )
+        assert_allclose(named.bse, by_hand.bse)
+
+
+def test_other_models_take_texts_as_they_are(imp):
+    def model(formula, frame, weights):
+        assert weights == "uniform"
+        return smf.ols(formula, frame).fit()
+
+    assert imp.fit("weight ~ done", model=model, weights="uniform").m == imp.m
 
 
 def test_gaps_of_keywords_are_told_as_those_of_a_formula_are(frame, fill_gaps):

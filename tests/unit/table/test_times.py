@@ -142,6 +142,14 @@ def test_an_end_that_bounds_leave_open_is_as_far_off_as_without_them():
         assert column.bounds_in_words == words
 
 
+def test_times_are_told_without_what_a_double_adds():
+    days = pd.DataFrame({"t": pd.date_range("2020-01-01", periods=3000).astype("datetime64[ns]")})
+    column = infer_schema(days)["t"]
+    seconds = np.arange(3000) * 86_400.0
+    assert [column.in_words(s) for s in seconds] == days["t"].dt.strftime("%Y-%m-%d").tolist()
+    assert column.in_words(1.5) == "2020-01-01 00:00:01.500000"
+
+
 def test_durations_stay_inside_their_bounds():
     spans = pd.DataFrame({"t": pd.to_timedelta([2, 5, 9], unit="h")})
     column = infer_schema(spans, bounds={"t": ("90min", np.timedelta64(10, "h"))})["t"]
