@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from psmimpute.assembly import encode_rows
 from psmimpute.exceptions import NeverTogetherWarning
-from psmimpute.table.applicability import Applicability
+from psmimpute.table.applicability import Applicability, leave_out
+from psmimpute.table.encoding import encode
 from psmimpute.table.infer import infer_schema
 from psmimpute.table.separate_columns import warn_of_separate_columns
 
@@ -18,7 +18,7 @@ from psmimpute.table.separate_columns import warn_of_separate_columns
 def _warn(df, conditions=None):
     schema = infer_schema(df)
     applicability = Applicability.of(conditions)
-    table = encode_rows(schema, df, unseen="error", applicability=applicability)
+    table = leave_out(encode(schema, df), applicability, df, schema.column_names)
     warn_of_separate_columns(table, schema)
 
 
