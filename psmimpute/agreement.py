@@ -9,7 +9,7 @@ that it had been observed then, which is learned from the rows in which the cond
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -85,14 +85,12 @@ def redraw_contradictions(
 
     def contradicted(some: npt.NDArray[np.intp], round_of_doubts: int | None) -> BoolArray:
         at = some if by_row else np.arange(len(df))
-        applying = _applying(declared, df.iloc[at], _part(found, at))
-        wrong = np.zeros((m, len(at)), dtype=bool)
-        for k, applies in enumerate(applying.values()):
-            wrong |= watched[at, k] & ~applies
-        for g, name in enumerate(first if round_of_doubts is not None else ()):
-            seed = stream_seed(rows.seed, member=round_of_doubts or 0, purpose=Purpose.ANSWERS)
-            answered = _answered(seed, keys[at], shares[g], place=g)
-            wrong |= doubted[at, g] & applying[name] & answered
+        refused = np.zeros((len(first), m, len(at)), dtype=bool)
+        if first and round_of_doubts is not None:
+            seed = stream_seed(rows.seed, member=round_of_doubts, purpose=Purpose.ANSWERS)
+            refused = doubted[at].T[:, None] & _answered(seed, keys[at], shares)
+        doubts = dict(zip(first, refused, strict=True))
+        wrong = _contradicted(declared, df.iloc[at], _part(found, at), watched[at], doubts)
         return wrong if by_row else wrong[:, some]
 
     wrong = contradicted(todo, 0)
@@ -194,15 +192,36 @@ def _doubted(
     return doubted
 
 
-def _applying(declared: Declared, df: pd.DataFrame, found: RowDraws) -> dict[Hashable, BoolArray]:
-    """Tell in which imputed rows each column with a condition applies, shape (m, n_rows)."""
+def _contradicted(
+    declared: Declared,
+    df: pd.DataFrame,
+    found: RowDraws,
+    watched: BoolArray,
+    doubts: Mapping[Hashable, BoolArray],
+) -> BoolArray:
+    """Imputed rows by which a watched cell does not apply, or a doubted one does: (m, n_rows)."""
+    held = dict(zip(declared.applicability.names, watched.T, strict=True))
+    held = {name: cells for name, cells in held.items() if cells.any()}
+    refused = {name: cells for name, cells in doubts.items() if cells.any()}
+    applying = _applying(declared, df, found, [*held, *refused])
+    wrong = np.zeros((len(found.draws.sets), len(df)), dtype=bool)
+    for name, cells in held.items():
+        wrong |= cells & ~applying[name]
+    for name, cells in refused.items():
+        wrong |= cells & applying[name]
+    return wrong
+
+
+def _applying(
+    declared: Declared, df: pd.DataFrame, found: RowDraws, names: Iterable[Hashable]
+) -> dict[Hashable, BoolArray]:
+    """Tell in which imputed rows each of some columns applies, shape (m, n_rows)."""
     completed = declared.finished(df, found)
-    applicability = declared.applicability
-    applies = {name: np.zeros((completed.m, len(df)), bool) for name in applicability.names}
+    applies = {name: np.zeros((completed.m, len(df)), dtype=bool) for name in names}
     for i in range(completed.m):
         frame = completed.complete_columns(i + 1, [*df.columns])
         for name, in_rows in applies.items():
-            in_rows[i] = applicability.applies(name, frame)
+            in_rows[i] = declared.applicability.applies(name, frame)
     return applies
 
 
@@ -221,15 +240,12 @@ def _shares_of_answers(rows: RowImputer, m: int) -> list[npt.NDArray[np.float64]
 
 
 def _answered(
-    seed: int, keys: npt.NDArray[np.uint64], shares: npt.NDArray[np.float64], *, place: int
+    seed: int, keys: npt.NDArray[np.uint64], shares: list[npt.NDArray[np.float64]]
 ) -> BoolArray:
-    """Draw whether a column that applies had been observed, shape (m, n_rows)."""
-    purpose = Purpose.ANSWERS
-    uniform = [
-        row_uniforms(seed, imputation=i, rows=keys, n=place + 1, purpose=purpose)[:, place]
-        for i in range(len(shares))
-    ]
-    return np.stack(uniform) < shares[:, None]
+    """Draw whether columns that apply had been observed, shape (n_formulas, m, n_rows)."""
+    n, m, purpose = len(shares), len(shares[0]), Purpose.ANSWERS
+    uniform = [row_uniforms(seed, imputation=i, rows=keys, n=n, purpose=purpose) for i in range(m)]
+    return np.stack(uniform).transpose(2, 0, 1) < np.stack(shares)[..., None]
 
 
 def learn_answers(
@@ -281,7 +297,7 @@ def learn_answers(
         part = empty[:: -(-len(empty) // _MOST_LEARNED)]
         found = rows.impute(table.take(part), part.astype(np.uint64), _N_LEARNED)
         with hushed():
-            applies = _applying(declared, df.iloc[part], found)[names[0]]
+            applies = _applying(declared, df.iloc[part], found, names[:1])[names[0]]
         k = int((unknown & seen).sum()) * len(part) / len(empty)
         answers[text] = _nearest_beta(k, applies.mean(0))
     return answers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import pandas as pd
 from psmimpute.exceptions import ImputationError, PoolingWarning
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.pooling.frame_columns import plain_columns
+from psmimpute.table.expressions import names_in
 from psmimpute.telling import warn
 
 # Keywords of statsmodels' fits, which some of them hide behind ``**kwargs``.
@@ -24,7 +24,6 @@ _EVERY_FIT = ("cov_type", "cov_kwds", "use_t")
 _OF_ROWS = ("weights", "freq_weights", "var_weights", "exposure", "offset")
 # Keywords of a robust covariance that say to which group, or moment, a row belongs.
 _GROUPS = ("groups", "time")
-_NAME = re.compile(r"[^\W\d]\w*")
 # Tried one after the other. Those that statsmodels would try, the last three, stop short where the
 # variance between groups is near 0, and warn of it.
 _OPTIMIZERS_OF_MIXED_MODELS = ("powell", "bfgs", "lbfgs", "cg")
@@ -159,8 +158,8 @@ def warn_of_gaps(formula: str, options: Mapping[str, Any], imp: ImputedTable) ->
     imp : ImputedTable
         What it is fitted to.
     """
-    named = {*_NAME.findall(formula)}
-    named |= {value for name, value in options.items() if name in _OF_ROWS and _is_name(value)}
+    named = names_in(formula)
+    named |= {v for name, v in options.items() if name in _OF_ROWS and isinstance(v, str)}
     left_out = {*imp.schema.excluded} - {*imp.assigned}
     gaps = [name for name, n in imp.n_missing.items() if name in left_out and str(name) in named]
     stay = {name: imp.data[name].isna() & ~imp.where[name] for name in gaps}
@@ -171,10 +170,6 @@ def warn_of_gaps(formula: str, options: Mapping[str, Any], imp: ImputedTable) ->
             "out of the analyses; impute it too, or filter() on what is known",
             PoolingWarning,
         )
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str)
 
 
 class _FormulaAnalysis:
@@ -201,7 +196,9 @@ class _FormulaAnalysis:
         options = self._options | {
             name: plain[_column(name, value, frame)]
             for name, value in self._options.items()
-            if name in _OF_ROWS and _is_name(value) and (self._is_of_statsmodels or value in plain)
+            if name in _OF_ROWS
+            and isinstance(value, str)
+            and (self._is_of_statsmodels or value in plain)
         }
         if "groups" in options:  # of statsmodels' models some take them before the data
             return _fitted(self._model(self._formula, data=plain, **options), of_fit)
@@ -224,7 +221,7 @@ def _with_columns(of_covariance: Any, frame: pd.DataFrame) -> Any:  # noqa: ANN4
         return of_covariance
     return {
         name: _codes(frame[_column(name, value, frame)], name)
-        if name in _GROUPS and _is_name(value)
+        if name in _GROUPS and isinstance(value, str)
         else value
         for name, value in of_covariance.items()
     }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from psmimpute.exceptions import ImputationError, PSMError, PSMWarning
+from psmimpute.exceptions import ImputationError, PSMError
 from psmimpute.imputed.gather import gather_column
 from psmimpute.imputed.info import ImputationInfo
 from psmimpute.imputed.layouts import ID, IMP
@@ -17,6 +16,7 @@ from psmimpute.imputed.multiply_imputed import MultiplyImputed
 from psmimpute.imputed.pattern_set import NAME
 from psmimpute.table.infer import infer_schema
 from psmimpute.table.schema import ColumnSchema, TableSchema
+from psmimpute.telling import hushed
 
 
 def from_long(
@@ -153,9 +153,7 @@ def _known_schema(data: pd.DataFrame) -> TableSchema:
     """Return the schema, without the columns that could not be modelled here."""
     columns: list[ColumnSchema] = []
     refused: dict[Hashable, str] = {}
-    with warnings.catch_warnings():
-        # They advise on imputing, which has been done.
-        warnings.simplefilter("ignore", PSMWarning)
+    with hushed():  # warnings advise on imputing, which has been done
         for name in data.columns:
             try:
                 alone = infer_schema(data[[name]])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
@@ -21,6 +20,7 @@ from psmimpute.exceptions import (
 )
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.level_shift import level_probabilities, shift_levels, shift_ordered
+from psmimpute.table.expressions import names_in
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.schema import ColumnSchema
 from psmimpute.telling import warn
@@ -33,7 +33,6 @@ AnyImputed = TypeVar("AnyImputed", bound=ImputedTable)
 
 LOG_LINK = {ColumnKind.POSITIVE, ColumnKind.COUNT, ColumnKind.SEMICONTINUOUS}
 TIMES = {ColumnKind.DATETIME, ColumnKind.TIMEDELTA}
-_NAME = re.compile(r"[^\W\d]\w*")
 _TINY = 1e-300  # where the support of positive numbers starts
 _NO_CELLS: Cells = np.empty((1, 0), dtype=object)
 
@@ -129,7 +128,7 @@ def shift_imputed(
         if imp.position(name) in values
     ]
     stored = "" if imp.assigned else imp.info.declared.get("Derived", "")
-    if "by a function" in stored or {str(name) for name in deltas} & {*_NAME.findall(stored)}:
+    if "by a function" in stored or {str(name) for name in deltas} & names_in(stored):
         warn(
             "derived columns were stored as they had been computed and do not follow the shift "
             f"({stored}): assign() them anew",

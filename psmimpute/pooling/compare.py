@@ -154,6 +154,7 @@ def compare_fits(
         )
     found_null = stack_items([to_pool_item(fit) for fit in null], dfcom=found.dfcom)
     tested = restrictions(found.terms, found_null.terms, full, null)
+    k = tested[0].shape[1]
     _check_same_data(full[0], null[0], (found.nobs, found_null.nobs))
     if comparison.method == "D1" or (comparison.method == "D2" and comparison.use == "wald"):
         return _wald(found, tested, comparison)
@@ -163,14 +164,14 @@ def compare_fits(
     if comparison.method == "D2":
         # A ratio of nested fits is negative by rounding only.
         ariv = cast("Literal['default', 'positive']", comparison.ariv)
-        return d2(np.maximum(ratios, 0), k=tested[0].shape[1], ariv=ariv)
+        return d2(np.maximum(ratios, 0), k=k, ariv=ariv)
     if comparison.method == "D3":
         common_restriction(tested)  # it is taken where the coefficients are pooled
         at_pooled = [
             at_pooled_parameters(fits, nuisance=comparison.nuisance) for fits in (full, null)
         ]
         pooled = 2 * (at_pooled[0] - at_pooled[1])
-        return d3(ratios, pooled, k=tested[0].shape[1], ariv=comparison.ariv)
+        return d3(ratios, pooled, k=k, ariv=comparison.ariv)
     return d4(
         stacked_log_likelihoods(full, found, refit_full),
         stacked_log_likelihoods(null, found_null, refit_null),

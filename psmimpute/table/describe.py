@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -277,7 +278,7 @@ def _describe_times(
         check_bounds(column, seconds, series.index[observed])
     low, high = float(seconds.min()), float(seconds.max())
     if column.bounds is None and not is_duration:
-        _warn_of_days(column, axis, seconds)
+        _warn_of_days(column, seconds)
     if low == high:
         column = replace(column, support=(low, high))
         return _constant(column, read_labels(series)[1][0])
@@ -399,22 +400,25 @@ def _warn_of_texts(column: ColumnSchema, seen: list[tuple[Any, int]]) -> None:
             )
 
 
+def _ends_seen_again(x: FloatArray) -> Iterator[tuple[float, int, float, float]]:
+    """Yield an end of the values, how often it was seen, and both ends of the others."""
+    values, counts = np.unique(x, return_counts=True)
+    for at, nearest, farthest in ((0, 1, -1), (-1, -2, 0)) if len(values) > 2 else ():
+        if counts[at] > 1:
+            yield values[at], int(counts[at]), values[nearest], values[farthest]
+
+
 def _warn_of_codes(column: ColumnSchema, x: FloatArray) -> None:
     """Warn of such as 999 or -9, seen twice and farther from the others than these are apart.
 
     The one negative number among whole ones need not be far.
     """
-    values, counts = np.unique(x, return_counts=True)
-    if len(values) < 3:
-        return
-    whole = is_whole(values)
-    for at, nearest, farthest in ((0, 1, -1), (-1, -2, 0)):
-        code, near, far = values[at], values[nearest], values[farthest]
-        alone = abs(code - near) >= abs(near - far) > 0
-        only_negative = at == 0 and whole and near >= 0 and code < -1
-        if (alone or only_negative) and counts[at] > 1 and code in MISSING_CODES:
+    for code, n, near, far in _ends_seen_again(x):
+        alone = abs(code - near) >= abs(near - far)
+        only_negative = near >= 0 and code < -1 and is_whole(x)
+        if (alone or only_negative) and code in MISSING_CODES:
             warn(
-                f"column {column.name!r}: {code:g}, seen {counts[at]} times, stands apart from the "
+                f"column {column.name!r}: {code:g}, seen {n} times, stands apart from the "
                 f"other values, {min(near, far):g} to {max(near, far):g}, and is taken for a "
                 "number like them. If it says that the value is missing, replace it by NaN: "
                 f"df[{column.name!r}].replace({code:g}, np.nan); if not, say "
@@ -423,17 +427,13 @@ def _warn_of_codes(column: ColumnSchema, x: FloatArray) -> None:
             )
 
 
-def _warn_of_days(column: ColumnSchema, axis: TimeAxis, seconds: FloatArray) -> None:
+def _warn_of_days(column: ColumnSchema, seconds: FloatArray) -> None:
     """Warn of such as 1900-01-01, seen twice and farther from the others than these are apart."""
-    values, counts = np.unique(seconds, return_counts=True)
-    if len(values) < 3:
-        return
-    for at, nearest, farthest in ((0, 1, -1), (-1, -2, 0)):
-        code, near, far = values[at], values[nearest], values[farthest]
-        day = axis.say(code)
-        if abs(code - near) > abs(near - far) and counts[at] > 1 and day in MISSING_DAYS:
+    for code, n, near, far in _ends_seen_again(seconds):
+        day = column.in_words(code)
+        if abs(code - near) > abs(near - far) and day in MISSING_DAYS:
             warn(
-                f"column {column.name!r}: {day}, seen {counts[at]} times, stands apart from the "
+                f"column {column.name!r}: {day}, seen {n} times, stands apart from the "
                 "other times and is taken for one like them. If it says that there is none, "
                 f"replace it by NaT: df[{column.name!r}].replace(pd.Timestamp({day!r}), pd.NaT); "
                 f"if not, say bounds={{{column.name!r}: (None, None)}}",

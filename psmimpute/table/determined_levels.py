@@ -18,7 +18,6 @@ _MOST_COLUMNS, _MOST_SHOWN, _LOOKED_AT_FIRST = 200, 3, 500
 # Rows for each value of the other column, and for each level: fewer may agree by chance.
 _ROWS_FOR_A_VALUE, _ROWS_FOR_A_LEVEL = 5, 5
 _NUMBERS = (ColumnKind.CONTINUOUS, ColumnKind.POSITIVE, ColumnKind.COUNT)
-_LEVELS = (ColumnKind.BINARY, ColumnKind.NOMINAL, ColumnKind.ORDINAL)
 
 
 def warn_of_determined_levels(df: pd.DataFrame, schema: TableSchema) -> None:
@@ -80,68 +79,44 @@ def find_determined_levels(
     if len(columns) > _MOST_COLUMNS:
         return []
     at = {c.name: column_at(df, names.index(c.name), c.name) for c in columns}
-    codes = {c.name: read_labels(at[c.name])[0] for c in columns if c.kind in _LEVELS}
+    codes = {c.name: read_labels(at[c.name])[0] for c in columns if c.has_levels}
     values = {c.name: read_numbers(at[c.name]) for c in columns if c.kind in _NUMBERS}
     values |= {name: found.astype(np.float64) for name, found in codes.items()}
     found = []
     for column in columns:
-        if column.kind not in _LEVELS:
+        if not column.has_levels:
             continue
+        mine = codes[column.name]
         for other in columns:
-            if other is column or not (column.n_missing or other.n_missing):
-                continue
-            given = values.get(other.name)
-            mine = codes[column.name]
-            first = slice(_LOOKED_AT_FIRST)
-            if given is None or not _may_give(given[first], mine[first], other):
-                continue
-            if _gives(given, mine, other):
+            theirs = values.get(other.name)
+            gappy = column.n_missing or other.n_missing
+            if other is not column and gappy and theirs is not None and _gives(theirs, mine, other):
                 found.append((column.name, other.name))
                 break
     return found
 
 
-def _may_give(
-    given: npt.NDArray[np.float64], levels: npt.NDArray[np.intp], other: ColumnSchema
-) -> bool:
-    """Whether some rows leave it possible that each value of `given` goes with one level."""
-    mine, theirs = _both_known(given, levels, other)
-    order = np.lexsort((mine, theirs))
-    mine, theirs = mine[order], theirs[order]
-    changes = np.diff(mine) != 0
-    if other.kind in _LEVELS:
-        return not (changes & (np.diff(theirs) == 0)).any()
-    return int(changes.sum()) <= max(len(np.unique(mine)) - 1, 0)
-
-
-def _both_known(
-    given: npt.NDArray[np.float64], levels: npt.NDArray[np.intp], other: ColumnSchema
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    known = levels >= 0
-    known &= given >= 0 if other.kind in _LEVELS else ~np.isnan(given)
-    return levels[known], given[known]
-
-
 def _gives(
-    given: npt.NDArray[np.float64],
-    levels: npt.NDArray[np.intp],
-    other: ColumnSchema,
+    given: npt.NDArray[np.float64], levels: npt.NDArray[np.intp], other: ColumnSchema
 ) -> bool:
     """Whether each value of `given`, that `other` has, goes with one level, in rows enough."""
-    mine, theirs = _both_known(given, levels, other)
+    known = (levels >= 0) & (given >= 0 if other.has_levels else ~np.isnan(given))
+    mine, theirs = levels[known], given[known]
+    first = slice(_LOOKED_AT_FIRST)  # which tell most pairs of columns
+    is_number = not other.has_levels
+    if not _follows(mine[first], theirs[first], is_number) or not _follows(mine, theirs, is_number):
+        return False
     counts = np.bincount(mine)
     counts = counts[counts > 0]
     if len(counts) < 2 or counts.min() < _ROWS_FOR_A_LEVEL:
         return False
-    if other.kind not in _LEVELS:
-        order = np.lexsort((mine, theirs))
-        ordered = mine[order]
-        changes = np.flatnonzero(np.diff(ordered))
-        tied = theirs[order][changes] == theirs[order][changes + 1]
-        return len(changes) == len(counts) - 1 and not tied.any()
-    values, place = np.unique(theirs, return_inverse=True)
-    if len(theirs) < _ROWS_FOR_A_VALUE * len(values):
+    return is_number or len(theirs) >= _ROWS_FOR_A_VALUE * len(np.unique(theirs))
+
+
+def _follows(levels: npt.NDArray[np.intp], given: npt.NDArray[np.float64], is_number: bool) -> bool:
+    """Whether equal values go with one level, and each level with one range of numbers."""
+    order = np.lexsort((levels, given))
+    changes = np.diff(levels[order]) != 0
+    if (changes & (np.diff(given[order]) == 0)).any():
         return False
-    first = np.zeros(len(values), dtype=mine.dtype)
-    first[place] = mine
-    return bool((first[place] == mine).all())
+    return not is_number or changes.sum() < max(len(np.unique(levels)), 1)

@@ -22,6 +22,7 @@ import pandas as pd
 
 from psmimpute.exceptions import ConfigError
 
+_NAME = re.compile(r"[^\W\d]\w*")
 _QUOTED = re.compile(r"`([^`]+)`")
 _ASSIGNED = re.compile(r"(?<![=!<>])=(?!=)")
 _LONGEST = 2000
@@ -244,6 +245,11 @@ class Expression:
         values = [self._value(part, columns) for part in (node.left, *node.comparators)]
         pairs = zip(node.ops, pairwise(values), strict=True)
         return reduce(operator.and_, [_COMPARISONS[type(op)](*pair) for op, pair in pairs])
+
+
+def names_in(text: str) -> set[str]:
+    """Return what may be names in a text that other libraries read, or that holds formulas."""
+    return {*_NAME.findall(text)}
 
 
 def _why_not(node: ast.AST) -> str:

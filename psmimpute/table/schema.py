@@ -130,8 +130,9 @@ class ColumnSchema:
         >>> psm.load_nhanes2().psm.schema()["chl"].in_words(113.0)
         '113'
         """
-        at_a_time = self.time is not None and math.isfinite(value)
-        return self.time.say(value) if at_a_time and self.time else f"{value:g}"
+        if self.time is not None and math.isfinite(value):
+            return self.time.say(value)
+        return f"{value:g}"
 
     @property
     def n_features(self) -> int:

@@ -37,8 +37,9 @@ def warn_of_separate_columns(table: EncodedTable, schema: TableSchema) -> None:
     apart = (together == 0) & (apply > _LEAST_SHARE * table.n_rows) & np.outer(rows, rows)
     pairs = np.argwhere(np.triu(apart, 1))
     names = [repr(column.name) for column in schema.columns]
+    more = len(pairs) - _MOST_SHOWN
+    others = f" (and {more} more pairs)" if more > 0 else ""
     for i, j in pairs[:_MOST_SHOWN]:
-        others = f" (and {len(pairs) - _MOST_SHOWN} more pairs)" * (len(pairs) > _MOST_SHOWN)
         warn(
             f"columns {names[i]} and {names[j]}{others} were never observed in the same row: how "
             "they hang together, once the other columns are allowed for, is assumed (not at all) "
