@@ -93,6 +93,10 @@ class NeverTogetherWarning(PSMWarning):
     """No row shows two columns together: how they hang together is assumed, and not learned."""
 
 
+class SkipPatternWarning(PSMWarning):
+    """A column has no value, or zeros alone, in all rows of a level, as if it did not apply."""
+
+
 class LowESSWarning(PSMWarning):
     """Importance weights are so uneven that some rows' draws rest on few samples."""
 

@@ -69,6 +69,7 @@ from psmimpute.table.json_values import from_json, to_json
 from psmimpute.table.row_keys import row_keys
 from psmimpute.table.schema import TableSchema
 from psmimpute.table.separate_columns import warn_of_separate_columns
+from psmimpute.table.skip_patterns import warn_of_skip_patterns
 from psmimpute.telling import remembered, warn
 
 _NO_GAPS = "no cell is missing in a modelled column: every imputation is a copy of the data"
@@ -490,6 +491,8 @@ class PSMImputer:
             follows from another column; also where one of those has gaps.
         NeverTogetherWarning
             If no row shows two columns together.
+        SkipPatternWarning
+            If a column has no value, or zeros alone, in all rows of a level of another.
 
         Examples
         --------
@@ -527,6 +530,7 @@ class PSMImputer:
             warn_of_determined_levels(df, schema)
             table = self._encode(df)
             warn_of_separate_columns(table, schema)
+            warn_of_skip_patterns(table, schema)
             self.fitted_: FittedModel = self._fit_table(table, train=train)
             self._answers: Answers = {}
             if self.applicable_if:
@@ -1011,7 +1015,7 @@ def impute(
         If no cell is missing: the imputations are copies.
     LowESSWarning, ConvergenceWarning, ConstantColumnWarning, SparseColumnWarning
         Each for its cause.
-    ExactRelationWarning, NeverTogetherWarning
+    ExactRelationWarning, NeverTogetherWarning, SkipPatternWarning
         As in :meth:`PSMImputer.fit`.
     NegativeImputationWarning, PileUpWarning
         As in :meth:`PSMImputer.impute`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +14,7 @@ import pandas as pd
 from psmimpute.exceptions import ConfigError, DerivedMismatchWarning, ImputationError
 from psmimpute.imputed.gather import cell_values
 from psmimpute.table.assigning import assign_cells
-from psmimpute.table.expressions import Expression
+from psmimpute.table.expressions import Expression, names_in
 from psmimpute.table.reading import is_missing
 from psmimpute.telling import warn
 
@@ -34,9 +34,13 @@ class DerivedColumns:
     ----------
     recipes : tuple of (hashable, callable)
         Each recipe maps a completed frame, with the columns before it, to a column.
+    n_declared : int
+        How many of them, the first, were declared as ``derived=``: they follow what they are
+        computed from, also where that is replaced later.
     """
 
     recipes: tuple[tuple[Hashable, Recipe], ...] = ()
+    n_declared: int = 0
 
     @property
     def names(self) -> list[Hashable]:
@@ -44,13 +48,13 @@ class DerivedColumns:
         return [*dict.fromkeys(name for name, _ in self.recipes)]
 
     def extended(
-        self, columns: Mapping[str, object], known: Iterable[Hashable] = ()
+        self, columns: Mapping[Hashable, object], known: Iterable[Hashable] = ()
     ) -> DerivedColumns:
         """Return the same with columns added at the end.
 
         Parameters
         ----------
-        columns : mapping of str to callable or object
+        columns : mapping of hashable to callable or object
             Functions of a frame; texts that compute something of known columns, which are
             formulas; other values, to use as they are.
         known : iterable of hashable, optional
@@ -61,9 +65,23 @@ class DerivedColumns:
         DerivedColumns
             A new object.
         """
-        names = {str(name) for name in (*known, *self.names, *columns)}
+        there = [*known, *self.names]
+        names = {str(name) for name in (*there, *columns)}
         added = [(name, _recipe(value, names)) for name, value in columns.items()]
-        return DerivedColumns((*self.recipes, *added))
+        given = {str(name) for name in columns}
+        again = self._following({str(name) for name in there} & given, given)
+        return replace(self, recipes=(*self.recipes, *added, *again))
+
+    def _following(self, changed: set[str], given: set[str]) -> list[tuple[Hashable, Recipe]]:
+        """Return the declared recipes that rest on columns that change and are not given anew."""
+        found: list[tuple[Hashable, Recipe]] = []
+        for name, recipe in self.recipes[: self.n_declared] if changed else ():
+            inner = recipe.recipe if isinstance(recipe, GapFilling) else recipe
+            rests = not isinstance(inner, Expression) or bool(changed.intersection(inner.names))
+            if rests and str(name) not in given:
+                found.append((name, recipe))
+                changed = {*changed, str(name)}
+        return found
 
     def compute(self, frame: pd.DataFrame, k: int) -> None:
         """Set the columns of a completed frame, in place.
@@ -80,9 +98,14 @@ class DerivedColumns:
         ImputationError
             If a recipe fails; the message names the column and the imputation.
         """
+        gaps: dict[Hashable, BoolArray] = {}
         for name, recipe in self.recipes:
             try:
-                frame[name] = recipe(frame)
+                if isinstance(recipe, GapFilling):
+                    gaps.setdefault(name, is_missing(frame[name]))
+                    frame[name] = recipe.filled(frame, gaps[name])
+                else:
+                    frame[name] = recipe(frame)
             except Exception as error:
                 raise ImputationError(
                     f"column {name!r} could not be computed on imputation {k}: {error!r}"
@@ -141,10 +164,12 @@ class GapFilling:
 
     def __call__(self, frame: pd.DataFrame) -> pd.Series:
         """Return the column of a completed frame with its gaps computed."""
-        column = frame[self.name]
-        gaps = is_missing(column)
+        return self.filled(frame, is_missing(frame[self.name]))
+
+    def filled(self, frame: pd.DataFrame, gaps: BoolArray) -> pd.Series:
+        """Return the column with the cells computed that were gaps."""
         found = pd.Series(self.recipe(frame), index=frame.index)
-        return assign_cells(column, np.flatnonzero(gaps), cell_values(found, gaps))
+        return assign_cells(frame[self.name], np.flatnonzero(gaps), cell_values(found, gaps))
 
 
 def read_derived(
@@ -194,6 +219,41 @@ def read_derived(
         recipes.append((name, GapFilling(name, recipe) if fills else recipe))
         known += [] if fills else [name]
     return tuple(recipes)
+
+
+def warn_of_stored(
+    declared: Mapping[str, str],
+    assigned: Iterable[Hashable],
+    changed: Iterable[Hashable],
+    *,
+    what: str,
+) -> None:
+    """Warn if declared columns were stored as computed and rest on columns that now change.
+
+    Parameters
+    ----------
+    declared : mapping of str to str
+        What was declared, in words, as imputations carry it.
+    assigned : iterable of hashable
+        Columns that are still computed from each completed frame.
+    changed : iterable of hashable
+        Columns that change.
+    what : str
+        How, for the message.
+
+    Warns
+    -----
+    DerivedMismatchWarning
+        If such a column does not follow.
+    """
+    stored, columns = declared.get("Derived", ""), {str(name) for name in changed}
+    if [*assigned] or not ("by a function" in stored or columns & names_in(stored)):
+        return
+    warn(
+        f"derived columns were stored as they had been computed and do not follow {what} "
+        f"({stored}): assign() them anew",
+        DerivedMismatchWarning,
+    )
 
 
 def _check_inputs(

@@ -191,7 +191,7 @@ def _columns(imp: ImputedTable) -> pd.DataFrame:
     where = imp.where
     names = [name for name in where.columns if where[name].any()]
     rows = [_compared(imp, name) for name in names]
-    return pd.DataFrame(rows, index=pd.Index(names, name="column"))
+    return pd.DataFrame(rows, index=pd.Index(names, name="column", tupleize_cols=False))
 
 
 def _compared(imp: ImputedTable, name: Hashable) -> dict[str, float]:

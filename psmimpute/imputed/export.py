@@ -129,11 +129,14 @@ def all_frames(imp: ImputedTable) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``.imp`` and ``.id`` first.
+        Columns ``.imp`` and ``.id`` first; names of several levels are tuples.
     """
     stored = imp.materialized()
     frames = {k: stored.complete_columns(k, [*stored.columns]) for k in range(stored.m + 1)}
-    return long_frame(frames)
+    found = long_frame(frames)
+    if found.columns.nlevels > 1:
+        found.columns = pd.Index([IMP, ID, *found.columns[2:]], dtype=object, tupleize_cols=False)
+    return found
 
 
 def renamed(
@@ -234,6 +237,8 @@ def _portable_column(column: pd.Series, booleans: tuple[Any, Any]) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         # Stata's labels and R's levels are texts.
         return column.cat.rename_categories(str)
+    if isinstance(column.dtype, (pd.PeriodDtype, pd.IntervalDtype)):  # of labels of rows
+        return column.astype(str)
     if pd.api.types.is_bool_dtype(column.dtype) or infer_dtype(column) == "boolean":
         return column.astype(object).map({False: booleans[0], True: booleans[1]}).infer_objects()
     if pd.api.types.is_timedelta64_dtype(column.dtype):

@@ -48,7 +48,7 @@ def finish(
         If a condition cannot be told.
     """
     result = copy.copy(imp)
-    result._derived = DerivedColumns((*imp._derived.recipes, *derived))
+    result._derived = DerivedColumns(derived, n_declared=len(derived))
     result._values = dict(imp._values)
     positions: dict[Hashable, int] = {name: j for j, name in enumerate(imp._data.columns)}
     concerned = [name for name, _ in applicability.conditions if positions[name] in imp._values]

@@ -137,11 +137,12 @@ def summarize_held_out(
         for cells in columns
         if known[cells.name].size
     }
-    frame = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=COLUMNS)
+    names = pd.Index([*rows], name="column", tupleize_cols=False)
+    frame = pd.DataFrame([*rows.values()], index=names, columns=COLUMNS)
     z = critical_z(len(frame))
     margin = z * np.sqrt(0.9 * 0.1 / frame["n_cells"].astype(float))
     frame["low_90"], frame["high_90"] = (0.9 - margin).clip(0, 1), (0.9 + margin).clip(0, 1)
-    return frame.astype({"n_cells": "int64"}).rename_axis("column"), known
+    return frame.astype({"n_cells": "int64"}), known
 
 
 def critical_z(n_columns: int) -> float:

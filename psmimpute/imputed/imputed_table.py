@@ -21,6 +21,7 @@ from psmimpute.imputed.info import ImputationInfo
 from psmimpute.imputed.numbers import imputation_number
 from psmimpute.imputed.pattern_set import NAME, FloatArray, IntArray, PatternSets
 from psmimpute.table.encoding import assign_cells
+from psmimpute.table.reading import full_label
 from psmimpute.table.schema import TableSchema
 
 BoolArray = npt.NDArray[np.bool_]
@@ -300,7 +301,7 @@ class ImputedTable:
                     f"the data have a column {NAME!r} already: rename it, or complete without "
                     "pattern_set=True"
                 )
-            frame[NAME] = self._known_sets().drawn(k, frame.index)
+            frame[full_label(NAME, frame.columns)] = self._known_sets().drawn(k, frame.index)
         return frame
 
     def analysis_frame(self, k: int) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from psmimpute.exceptions import ImputationError
+from psmimpute.table.reading import full_label
 
 IMP = ".imp"
 ID = ".id"
@@ -62,8 +63,7 @@ def long_frame(frames: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
         )
     ids = row_ids(first.index)
     stacked = pd.concat(list(frames.values()), ignore_index=True)
-    below = [""] * (stacked.columns.nlevels - 1)
-    imp, row = ((name, *below) if below else name for name in (IMP, ID))
+    imp, row = (full_label(name, stacked.columns) for name in (IMP, ID))
     stacked.insert(0, imp, np.repeat(np.fromiter(frames, dtype=np.int64), len(first)))
     stacked.insert(1, row, ids.append([ids] * (len(frames) - 1)))
     return stacked

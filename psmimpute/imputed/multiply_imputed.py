@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, overload
 
-import numpy.typing as npt
 import pandas as pd
 
 from psmimpute.exceptions import ImputationError
+from psmimpute.imputed.derived import warn_of_stored
 from psmimpute.imputed.diagnostics import Diagnostics, diagnose
 from psmimpute.imputed.display import html, text
 from psmimpute.imputed.export import write_mice, write_stata
@@ -23,10 +23,11 @@ from psmimpute.imputed.numbers import imputation_number
 from psmimpute.imputed.parquet import write_parquet
 from psmimpute.imputed.plots.accessor import Plots
 from psmimpute.imputed.report import Report, Summarized, make_report
-from psmimpute.imputed.selecting import chosen_rows
+from psmimpute.imputed.selecting import Condition, chosen_rows
 from psmimpute.imputed.shift import Scale, Shift, shift_imputed
 from psmimpute.imputed.under_reference import impute_under_reference
 from psmimpute.imputed.weighted_stack import Weights, weighted_stack
+from psmimpute.table.reading import full_label
 
 if TYPE_CHECKING:
     from psmimpute.imputed.analyses import Analyses
@@ -267,7 +268,8 @@ class MultiplyImputed(ImputedTable):
 
         They are computed anew whenever a frame is completed, so that nothing is stored. In the
         incomplete data a cell is missing where the function makes nothing of the gaps, or
-        imputations differ; integers and booleans with such cells are nullable there.
+        imputations differ; integers and booleans with such cells are nullable there. Columns
+        declared as ``derived=`` follow a column that is replaced; those assigned before stay.
 
         Parameters
         ----------
@@ -286,6 +288,11 @@ class MultiplyImputed(ImputedTable):
         ImputationError
             If a function or formula fails on the first completed frame.
 
+        Warns
+        -----
+        DerivedMismatchWarning
+            If a column is replaced on which stored derived columns rest: they stay as they are.
+
         Examples
         --------
         >>> imp.assign(high="chl > 200").complete(1)["high"].sum()
@@ -293,12 +300,15 @@ class MultiplyImputed(ImputedTable):
         >>> imp.assign(ratio=lambda d: d["chl"] / d["bmi"]).complete(1)["ratio"].notna().all()
         np.True_
         """
-        result = copy.copy(self)
-        result._derived = self._derived.extended(columns, self._data.columns)
+        result, known = copy.copy(self), self._data.columns
+        added = {full_label(name, known): value for name, value in columns.items()}
+        result._derived = self._derived.extended(added, known)
+        replaced = [name for name in known if name in added]
+        warn_of_stored(self.info.declared, self.assigned, replaced, what="their replacement")
         result._frame(1)
         return result
 
-    def filter(self, condition: npt.ArrayLike | str | Callable[[pd.DataFrame], object]) -> Self:
+    def filter(self, condition: Condition) -> Self:
         """Keep some of the rows, the same ones in every imputation.
 
         Parameters
@@ -376,6 +386,7 @@ class MultiplyImputed(ImputedTable):
         self,
         deltas: Mapping[Hashable, Shift],
         *,
+        rows: Condition | None = None,
         pattern_set: int | Sequence[int] | None = None,
         scale: Scale = "column",
         seed: int = 0,
@@ -387,6 +398,9 @@ class MultiplyImputed(ImputedTable):
         deltas : mapping of hashable to shift
             By column: what is added to its imputed values (dates: a duration), or to the log
             odds of higher levels (nominal columns: a mapping from levels to log odds).
+        rows : array_like of bool, str or callable, optional
+            Shift only these rows: a mask, a formula such as ``"arm == 'drug'"``, or a function of
+            a completed frame.
         pattern_set : int or sequence of int, optional
             Shift only rows that the imputation at hand drew into these sets.
         scale : {"column", "link"}, default "column"
@@ -417,8 +431,11 @@ class MultiplyImputed(ImputedTable):
         >>> difference = shifted.imputed_values("bmi") - imp.imputed_values("bmi")
         >>> difference.to_numpy().round(6).min(), difference.to_numpy().round(6).max()
         (np.float64(0.5), np.float64(0.5))
+        >>> shifted = imp.delta({"bmi": 0.5}, rows="age == '20-39'")
         """
-        return shift_imputed(self, deltas, pattern_set=pattern_set, scale=scale, seed=seed)
+        return shift_imputed(
+            self, deltas, rows=rows, pattern_set=pattern_set, scale=scale, seed=seed
+        )
 
     def diagnostics(
         self,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pandas.api.types import infer_dtype
 
 from psmimpute.bounded_json import parse_object
 from psmimpute.exceptions import NotStorableError, OtherJobError
@@ -52,6 +53,11 @@ def write_parquet(
         raise OtherJobError(f"{folder} is not empty: choose a new folder")
     whole = imputed.materialized()
     data, values = levels_as_text(whole.data, whole.values)
+    if infer_dtype(data.columns, skipna=False).startswith("mixed"):
+        raise NotStorableError(
+            f"the columns {[*data.columns][:5]} have names of several types, which Parquet makes "
+            "texts: rename them, so that all are texts or all are whole numbers"
+        )
     try:
         table = pa.Table.from_pandas(data)
         described, dtypes = whole.schema.to_dict(), describe_dtypes(whole.data)

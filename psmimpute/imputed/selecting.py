@@ -1,4 +1,4 @@
-"""Rows chosen by a condition that must not depend on imputed values."""
+"""Rows chosen by a condition."""
 
 from __future__ import annotations
 
@@ -12,10 +12,37 @@ from psmimpute.exceptions import ImputationError
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.table.expressions import Expression
 
+Condition = npt.ArrayLike | str | Callable[[pd.DataFrame], object]
+"""A mask of the rows, or a formula or a function of a completed frame that gives one."""
 
-def chosen_rows(
-    imp: ImputedTable, condition: npt.ArrayLike | str | Callable[[pd.DataFrame], object]
-) -> npt.NDArray[np.intp]:
+
+def row_masks(imp: ImputedTable, condition: Condition) -> npt.NDArray[np.bool_]:
+    """Tell which rows a condition holds for in each imputation.
+
+    Parameters
+    ----------
+    imp : ImputedTable
+        The multiply-imputed data.
+    condition : array_like of bool, shape (n_rows,), str or callable
+        The rows, or a formula or a function of a completed frame that tells them.
+
+    Returns
+    -------
+    ndarray of bool, shape (m, n_rows)
+
+    Raises
+    ------
+    ImputationError
+        If the condition is not one boolean for each row.
+    """
+    if isinstance(condition, str):
+        condition = Expression(condition)
+    if callable(condition):
+        return np.stack([_row_mask(condition(frame), imp.n_rows) for frame in imp])
+    return np.broadcast_to(_row_mask(condition, imp.n_rows), (imp.m, imp.n_rows))
+
+
+def chosen_rows(imp: ImputedTable, condition: Condition) -> npt.NDArray[np.intp]:
     """Return the positions of the rows that a condition keeps.
 
     Parameters
@@ -35,12 +62,7 @@ def chosen_rows(
     ImputationError
         If the condition is not one boolean for each row, or differs between imputations.
     """
-    if isinstance(condition, str):
-        condition = Expression(condition)
-    if callable(condition):
-        chosen = [_row_mask(condition(frame), imp.n_rows) for frame in imp]
-    else:
-        chosen = [_row_mask(condition, imp.n_rows)]
+    chosen = row_masks(imp, condition)
     for k, rows in enumerate(chosen, start=1):
         differing = int((rows != chosen[0]).sum())
         if differing:

@@ -15,6 +15,7 @@ from psmimpute.imputed.estimate import chosen_term, estimate_of
 from psmimpute.imputed.fitting import Analysis, ModelFunction
 from psmimpute.imputed.multiply_imputed import MultiplyImputed
 from psmimpute.imputed.plots.style import IMPUTED, NEUTRAL, OBSERVED, interval_label, new_axes
+from psmimpute.imputed.selecting import Condition
 from psmimpute.imputed.shift import Scale
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ def tipping_point(
     *,
     model: ModelFunction | None = None,
     term: str | None = None,
+    rows: Condition | None = None,
     pattern_set: int | Sequence[int] | None = None,
     scale: Scale = "column",
     alpha: float = 0.05,
@@ -207,6 +209,9 @@ def tipping_point(
         For a formula.
     term : str, optional
         The term to watch; needed if the analysis has more than one besides an intercept.
+    rows : array_like of bool, str or callable, optional
+        Shift only these rows, such as those of one arm: see
+        :meth:`~psmimpute.MultiplyImputed.delta`.
     pattern_set : int or sequence of int, optional
         Shift only rows drawn into these sets.
     scale : {"column", "link"}, default "column"
@@ -263,14 +268,16 @@ def tipping_point(
         raise ImputationError(f"alpha={alpha!r}: give a number between 0 and 1, such as 0.05")
     plain = imp.pool(analysis, model=model, n_jobs=n_jobs, **options)
     name = chosen_term(plain, term)
-    rows: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     steps: list[Any] = sorted(deltas)
     for delta in steps:
-        shifted = imp.delta({column: delta}, pattern_set=pattern_set, scale=scale, seed=seed)
+        shifted = imp.delta(
+            {column: delta}, rows=rows, pattern_set=pattern_set, scale=scale, seed=seed
+        )
         pooled = shifted.pool(analysis, model=model, n_jobs=n_jobs, **options)
-        rows.append({"delta": delta, **estimate_of(pooled, name, alpha)})
+        found.append({"delta": delta, **estimate_of(pooled, name, alpha)})
     return TippingPoint(
-        frame=pd.DataFrame(rows),
+        frame=pd.DataFrame(found),
         column=column,
         term=name,
         alpha=alpha,

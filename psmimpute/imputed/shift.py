@@ -14,13 +14,13 @@ import pandas as pd
 
 from psmimpute.exceptions import (
     BoundedShiftWarning,
-    DerivedMismatchWarning,
     ImputationError,
     NoEffectWarning,
 )
+from psmimpute.imputed.derived import warn_of_stored
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.level_shift import level_probabilities, shift_levels, shift_ordered
-from psmimpute.table.expressions import names_in
+from psmimpute.imputed.selecting import Condition, row_masks
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.schema import ColumnSchema
 from psmimpute.telling import warn
@@ -41,6 +41,7 @@ def shift_imputed(
     imp: AnyImputed,
     deltas: Mapping[Hashable, Shift],
     *,
+    rows: Condition | None = None,
     pattern_set: int | Sequence[int] | None = None,
     scale: Scale = "column",
     seed: int = 0,
@@ -56,6 +57,9 @@ def shift_imputed(
         semicontinuous column stay. Dates and durations: a duration. Binary and ordinal
         columns: added to the log odds of being at or above a level. Nominal columns: a
         mapping from levels to what is added to their log odds.
+    rows : array_like of bool, str or callable, optional
+        Shift only these rows: a mask, a formula such as ``"arm == 'drug'"``, or a function of a
+        completed frame.
     pattern_set : int or sequence of int, optional
         Shift only rows that the imputation at hand drew into these sets.
     scale : {"column", "link"}, default "column"
@@ -100,6 +104,8 @@ def shift_imputed(
     if scale not in {"column", "link"}:
         raise ImputationError(f"scale={scale!r}: give 'column' or 'link'")
     chosen = _chosen_rows(imp, pattern_set)
+    if rows is not None:
+        chosen = chosen & row_masks(imp, rows)
     values = imp.values
     for number, (name, delta) in enumerate(deltas.items()):
         if name in imp.assigned:
@@ -121,19 +127,14 @@ def shift_imputed(
     result = copy.copy(imp)
     result._values = values
     where = "" if pattern_set is None else f" in pattern set {pattern_set}"
+    where += f" where {rows}" if isinstance(rows, str) else "" if rows is None else " in some rows"
     unit = " (link scale)" if scale == "link" else ""
     notes = [
         f"{name!r} shifted by {delta}{unit}{where}"
         for name, delta in deltas.items()
         if imp.position(name) in values
     ]
-    stored = "" if imp.assigned else imp.info.declared.get("Derived", "")
-    if "by a function" in stored or {str(name) for name in deltas} & names_in(stored):
-        warn(
-            "derived columns were stored as they had been computed and do not follow the shift "
-            f"({stored}): assign() them anew",
-            DerivedMismatchWarning,
-        )
+    warn_of_stored(imp.info.declared, imp.assigned, deltas, what="the shift")
     result.info = replace(
         imp.info, adjustments=(*imp.info.adjustments, *notes), extend=None, source=None
     )

@@ -9,6 +9,7 @@ import pandas as pd
 from psmimpute.exceptions import ImputationError
 from psmimpute.imputed.imputed_table import ImputedTable
 from psmimpute.imputed.layouts import stacked_frame
+from psmimpute.table.reading import full_label
 
 Weights = Literal["equal", "missing"]
 WEIGHT = ".weight"
@@ -43,5 +44,5 @@ def weighted_stack(imp: ImputedTable, weights: Weights | None = None) -> pd.Data
         raise ImputationError(f"the data have a column {WEIGHT!r}: rename it, or take no weights")
     n_cells = imp.n_rows * len(imp.n_missing)
     share = float(imp.n_missing.sum()) / n_cells if weights == "missing" and n_cells else 0.0
-    stacked[WEIGHT] = (1 - share) / imp.m
+    stacked[full_label(WEIGHT, stacked.columns)] = (1 - share) / imp.m
     return stacked

@@ -12,12 +12,13 @@ from psmimpute.likelihoods.base import Expansion, NumberLikelihood, Observation
 from psmimpute.likelihoods.interval import expand_normal_interval, log_normal_mass
 from psmimpute.table.kinds import Family
 
-# Stands for the minus infinity below a zero count, whose gradient in the scale would be
-# infinity times zero; no mass is lost in single precision at any scale in the range.
-_LOWEST = -1e3
-# Standard deviation of the noise about a zero, in scales, where it is expanded: as if what is
+# Stands for the minus infinity below a zero count, and for the infinity above the highest rating,
+# whose gradient in the scale would be infinity times zero; no mass is lost in single precision at
+# any scale in the range.
+_FAR = 1e3
+# Standard deviation of the noise about such an end, in scales, where it is expanded: as if what is
 # known of the linear predictor were as uncertain as the noise.
-_NOISE_OF_ZERO = 2.0**0.5
+_NOISE_OF_END = 2.0**0.5
 
 
 class CountLikelihood(NumberLikelihood):
@@ -26,7 +27,8 @@ class CountLikelihood(NumberLikelihood):
     .. math:: P(k \mid \eta) = \Phi\{(g(k + 1/2) - \eta) / s\} - \Phi\{(g(k - 1/2) - \eta) / s\}
 
     with Phi the normal distribution function, g the column's transform (identity, a root or a
-    logarithm) and g(-1/2) read as minus infinity. Over- and underdispersion are both within reach,
+    logarithm) and g(-1/2) read as minus infinity, as is what is below the first of ratings; what is
+    above the last of them is infinity. Over- and underdispersion are both within reach,
     which they are not for Poisson or negative binomial counts.
 
     Parameters
@@ -47,21 +49,22 @@ class CountLikelihood(NumberLikelihood):
     def log_prob(self, eta: Tensor, x: Observation) -> Tensor:
         """Log mass, shape (..., n_features)."""
         scale = self.scale[:, None, None, None]
-        lower = x.lower.clamp_min(_LOWEST)
-        return log_normal_mass((lower - eta) / scale, (x.upper - eta) / scale)
+        lower, upper = x.lower.clamp_min(-_FAR), x.upper.clamp_max(_FAR)
+        return log_normal_mass((lower - eta) / scale, (upper - eta) / scale)
 
     def expand(self, eta: Tensor, x: Observation, variance: Tensor | None = None) -> Expansion:  # noqa: ARG002
-        """Score and information of the interval's mass, the latter of a zero with more noise.
+        """Score and information of the interval's mass, the latter of an open end with more noise.
 
-        What is below a zero is open. There the mass curves much on one side and not at all on the
+        There the mass curves much on one side and not at all on the
         other: a curvature between them makes the better Gaussian.
         """
         scale = self.scale[:, None]
-        lower, upper = (x.lower.clamp_min(_LOWEST) - eta) / scale, (x.upper - eta) / scale
+        lower = (x.lower.clamp_min(-_FAR) - eta) / scale
+        upper = (x.upper.clamp_max(_FAR) - eta) / scale
         unit = expand_normal_interval(lower, upper)
-        softer = expand_normal_interval(lower / _NOISE_OF_ZERO, upper / _NOISE_OF_ZERO)
-        is_zero = x.lower <= _LOWEST
-        information = torch.where(is_zero, softer.information / _NOISE_OF_ZERO**2, unit.information)
+        softer = expand_normal_interval(lower / _NOISE_OF_END, upper / _NOISE_OF_END)
+        is_end = (x.lower <= -_FAR) | (x.upper >= _FAR)
+        information = torch.where(is_end, softer.information / _NOISE_OF_END**2, unit.information)
         return Expansion(unit.score / scale, information / scale**2)
 
     def check_support(self, x: Observation) -> None:

@@ -18,12 +18,13 @@ from psmimpute.pooling.adapters.pyfixest import from_pyfixest
 from psmimpute.pooling.adapters.sklearn import from_sklearn
 from psmimpute.pooling.adapters.statsmodels import (
     from_gee,
+    from_margins,
     from_mixedlm,
     from_mnlogit,
     from_phreg,
     from_statsmodels,
 )
-from psmimpute.pooling.item import Fitted, PoolItem
+from psmimpute.pooling.item import OWN_ADAPTER, Fitted, PoolItem, unreadable
 
 Adapter = Callable[[Fitted], PoolItem]
 
@@ -33,17 +34,13 @@ _ADAPTERS: dict[tuple[str, str], Adapter] = {
     ("statsmodels", "MultinomialResults"): from_mnlogit,
     ("statsmodels", "PHRegResults"): from_phreg,
     ("statsmodels", "GEEResults"): from_gee,
+    ("statsmodels", "DiscreteMargins"): from_margins,
     ("statsmodels", ""): from_statsmodels,
     ("linearmodels", ""): from_linearmodels,
     ("lifelines", ""): from_lifelines,
     ("pyfixest", ""): from_pyfixest,
     ("sklearn", ""): from_sklearn,
 }
-
-_OWN_ADAPTER = (
-    "give its class a method __psm_pool_item__(self) that returns "
-    "PoolItem(params, cov, df=..., nobs=...)"
-)
 
 
 @singledispatch
@@ -83,12 +80,7 @@ def to_pool_item(fit: Fitted) -> PoolItem:
     inner = getattr(fit, "_results", fit)
     adapter = _adapter_of(type(inner)) or _adapter_by_shape(fit)
     if adapter is None:
-        raise PoolingError(
-            f"cannot read the estimates of a {type(fit).__module__}.{type(fit).__qualname__}: "
-            "estimates of your own come as psm.PoolItem(params=Series, cov=matrix, df=...); or "
-            f"{_OWN_ADAPTER}; single numbers with their variances are pooled by pool_scalar, means "
-            "by pool_mean"
-        )
+        raise unreadable(fit)
     return adapter(fit)
 
 
@@ -123,5 +115,5 @@ def _checked(item: object, fit: object) -> PoolItem:
     if isinstance(item, PoolItem):
         return item
     raise PoolingError(
-        f"{type(fit).__name__}.__psm_pool_item__ returned a {type(item).__name__}: {_OWN_ADAPTER}"
+        f"{type(fit).__name__}.__psm_pool_item__ returned a {type(item).__name__}: {OWN_ADAPTER}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Never
 
 import pandas as pd
 
@@ -44,6 +45,14 @@ class PooledModel:
     def data(self) -> PooledModel:
         """The model itself: the place where statsmodels keeps names."""
         return self
+
+    @property
+    def endog(self) -> Never:
+        """Not kept: what of statsmodels needs the data of a fit is refused by its name."""
+        raise AttributeError(
+            "pooled results hold no data: tests of whole terms are wald_test_terms() and "
+            "compare(), what needs the data is asked of the single fits"
+        )
 
     @property
     def param_names(self) -> list[str]:

@@ -13,7 +13,15 @@ from scipy import stats
 from psmimpute.exceptions import ConfigError, PoolingError
 from psmimpute.pooling.frame_columns import column_of, numbers_of
 from psmimpute.pooling.joint import JointTest, d2
-from psmimpute.pooling.stats import PooledStat, members_of, pool_shares, pool_stat
+from psmimpute.pooling.rubin import FloatArray
+from psmimpute.pooling.stats import (
+    Imputations,
+    PooledStat,
+    join_stats,
+    members_of,
+    pool_shares,
+    pool_stat,
+)
 
 Scalar = str | bool | int | float
 """A value that a cell can have."""
@@ -23,17 +31,24 @@ def pool_mean(
     frames: Iterable[pd.DataFrame],
     columns: str | Sequence[str],
     *,
+    by: str | None = None,
+    weights: str | None = None,
     skipna: bool = False,
     alpha: float = 0.05,
 ) -> PooledStat:
-    """Pool means of columns.
+    """Pool means of columns, of all rows or by group.
 
     Parameters
     ----------
     frames : iterable of DataFrame
         Completed frames.
     columns : str or sequence of str
-        Numeric columns.
+        Numeric columns; names that are tuples go into a list.
+    by : str, optional
+        Column of groups, whose means are pooled one by one.
+    weights : str, optional
+        Column of weights of the rows, as of a survey: means are ratios of weighted sums, their
+        variances those of drawing rows with replacement [1]_. Strata and clusters are not known.
     skipna : bool, default False
         Whether rows without a value are left out, as those to which a column does not apply.
     alpha : float, default 0.05
@@ -48,7 +63,12 @@ def pool_mean(
     Raises
     ------
     PoolingError
-        If a column is absent, or still has missing values that are not skipped.
+        If a column is absent, or still has missing values that are not skipped; if a group has
+        fewer than two values in one of the imputations; or a weight is negative.
+
+    References
+    ----------
+    .. [1] Lumley, T. (2010). Complex Surveys: A Guide to Analysis Using R. Wiley. Section 2.2.
 
     Examples
     --------
@@ -60,25 +80,70 @@ def pool_mean(
          estimate  conf_low  conf_high
     bmi    26.740    24.399     29.081
     chl   191.093   158.718    223.468
+    >>> psm.pool_mean(imp, "chl", by="age").to_frame()["estimate"].round(1)
+    chl, age = 20-39    178.9
+    chl, age = 40-59    202.5
+    chl, age = 60-99    202.2
+    Name: estimate, dtype: float64
     """
+    frames = frames if isinstance(frames, Imputations) else [*frames]
     one = isinstance(columns, str) or not isinstance(columns, Iterable)
     names: list[str] = [columns] if one else list(columns)  # type: ignore[list-item]
     values = [numbers_of(frame, names, i, skipna=skipna) for i, frame in enumerate(frames)]
-    counts = np.array([np.isfinite(block).sum(axis=0) for block in values])
-    if (counts < 2).any():
-        i, j = np.argwhere(counts < 2)[0]
-        raise PoolingError(
-            f"the column {names[j]!r} of imputation {i + 1} has {counts[i, j]} values: a variance "
-            "needs two"
+    shares = [
+        np.ones(len(block)) if weights is None else _weights_of(frame, weights, i)
+        for i, (frame, block) in enumerate(zip(frames, values, strict=True))
+    ]
+    of_group = {"": [np.ones(len(block), dtype=bool) for block in values]}
+    if by is not None:
+        groups = [column_of(frame, by, i, skipna=False) for i, frame in enumerate(frames)]
+        of_group = {
+            f", {by} = {level}": [np.asarray(group == level, dtype=bool) for group in groups]
+            for level in pd.concat(groups, ignore_index=True).sort_values().unique()
+        }
+    found = []
+    for name_of_group, rows in of_group.items():
+        labels = [f"{name}{name_of_group}" for name in names]
+        blocks = [block[own] for block, own in zip(values, rows, strict=True)]
+        counts = np.array([np.isfinite(block).sum(axis=0) for block in blocks])
+        if (counts < 2).any():
+            i, j = np.argwhere(counts < 2)[0]
+            raise PoolingError(
+                f"the column {labels[j]!r} of imputation {i + 1} has {counts[i, j]} values: a "
+                "variance needs two"
+            )
+        moments = [
+            _weighted_mean(block, share[own])
+            for block, share, own in zip(blocks, shares, rows, strict=True)
+        ]
+        found.append(
+            pool_stat(
+                [mean for mean, _ in moments],
+                [variance for _, variance in moments],
+                dfcom=int(counts.min()) - 1,
+                member_of=members_of(frames),
+                alpha=alpha,
+                labels=labels,
+            )
         )
-    return pool_stat(
-        [np.nanmean(block, axis=0) for block in values],
-        [np.nanvar(block, axis=0, ddof=1) / n for block, n in zip(values, counts, strict=True)],
-        dfcom=int(counts.min()) - 1,
-        member_of=members_of(frames),
-        alpha=alpha,
-        labels=names,
-    )
+    return join_stats(found)
+
+
+def _weights_of(frame: pd.DataFrame, name: str, i: int) -> FloatArray:
+    found = numbers_of(frame, [name], i)[:, 0]
+    if not (found >= 0).all():
+        raise PoolingError(f"the weights {name!r} of imputation {i + 1} are negative in some rows")
+    return found
+
+
+def _weighted_mean(block: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return means of columns, NaN left out, and their variances."""
+    seen = np.isfinite(block)
+    w = np.where(seen, weights[:, None], 0.0)
+    total, n = w.sum(axis=0), seen.sum(axis=0)
+    mean = (w * np.where(seen, block, 0.0)).sum(axis=0) / total
+    off = np.where(seen, block - mean, 0.0)
+    return mean, n / (n - 1) * ((w * off) ** 2).sum(axis=0) / total**2
 
 
 def pool_proportion(
@@ -86,6 +151,7 @@ def pool_proportion(
     column: str,
     value: Scalar = True,
     *,
+    weights: str | None = None,
     skipna: bool = False,
     alpha: float = 0.05,
 ) -> PooledStat:
@@ -102,6 +168,8 @@ def pool_proportion(
         Column.
     value : scalar, default True
         The value that is counted.
+    weights : str, optional
+        Column of weights of the rows; see :func:`pool_mean`.
     skipna : bool, default False
         Whether rows without a value are left out, such as those to which the column does not
         apply: the share is of the others.
@@ -129,11 +197,20 @@ def pool_proportion(
                estimate  conf_low  conf_high
     hyp = yes     0.222     0.055      0.584
     """
-    seen = [column_of(frame, column, i, skipna=skipna).dropna() for i, frame in enumerate(frames)]
-    hits = [values.eq(value).to_numpy(dtype=float) for values in seen]
-    if not min(map(len, hits)):
+    frames = frames if isinstance(frames, Imputations) else [*frames]
+    hits = [
+        _hits(column_of(frame, column, i, skipna=skipna), value) for i, frame in enumerate(frames)
+    ]
+    n = np.array([np.isfinite(hit).sum() for hit in hits])
+    if not n.min():
         raise PoolingError(f"an imputation has no value of {column!r}: there is no share")
-    p = np.array([hit.mean() for hit in hits])
+    if weights is None:
+        p = np.array([np.nanmean(hit) for hit in hits])
+        variances = p * (1 - p) / n
+    else:
+        shares = [_weights_of(frame, weights, i) for i, frame in enumerate(frames)]
+        moments = [_weighted_mean(h[:, None], w) for h, w in zip(hits, shares, strict=True)]
+        p, variances = (np.concatenate(part) for part in zip(*moments, strict=True))
     if not p.any():
         raise PoolingError(
             f"no row of any imputation has {column} = {value!r}: name the value that is counted, "
@@ -143,10 +220,9 @@ def pool_proportion(
         raise PoolingError(
             f"all rows of all imputations have {column} = {value!r}: there is no share to estimate"
         )
-    n = np.array([len(hit) for hit in hits])
     return pool_shares(
         p[:, None],
-        (p * (1 - p) / n)[:, None],
+        variances[:, None],
         n,
         transform="logit",
         dfcom=float(n.min() - 1),
@@ -154,6 +230,13 @@ def pool_proportion(
         alpha=alpha,
         labels=[f"{column} = {value}"],
     )
+
+
+def _hits(column: pd.Series, value: Scalar) -> FloatArray:
+    """Return 1 where a column has the value, 0 where another, NaN where none."""
+    present, found = column.notna().to_numpy(), np.full(len(column), np.nan)
+    found[present] = column[present].eq(value).to_numpy(dtype=float)
+    return found
 
 
 def pool_quantiles(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -40,9 +40,16 @@ def column_of(frame: pd.DataFrame, name: str, i: int, *, skipna: bool = True) ->
         raise PoolingError(
             f"needs the completed frames, such as those of imp, got a {type(frame).__name__}"
         )
-    if name not in frame.columns:
+    wanted: object = name
+    if not isinstance(wanted, Hashable) or name not in frame.columns:
         raise PoolingError(
             f"imputation {i + 1} has no column {name!r}, but {', '.join(map(str, frame.columns))}"
+        )
+    found: object = frame[name]
+    if isinstance(found, pd.DataFrame):
+        raise PoolingError(
+            f"{name!r} names {found.shape[1]} columns: a column of several levels is given by all "
+            "of them, and pool_mean takes it in a list"
         )
     column = frame[name]
     if not skipna and column.isna().any():

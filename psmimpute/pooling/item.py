@@ -10,10 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from psmimpute.exceptions import PoolingError
 from psmimpute.pooling.rubin import FloatArray
 
 Fitted = Any
 """A fitted model of any library, of which nothing is known but its attributes."""
+
+
+OWN_ADAPTER = (
+    "give its class a method __psm_pool_item__(self) that returns "
+    "PoolItem(params, cov, df=..., nobs=...)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +29,11 @@ class PoolItem:
 
     Attributes
     ----------
-    params : Series, shape (k,)
-        Estimates, indexed by the name of the term.
-    cov : DataFrame or ndarray, shape (k, k)
-        Their covariance matrix, in the order of `params` or, as a frame, with its names.
+    params : Series, shape (k,), or mapping
+        Estimates by the name of the term.
+    cov : DataFrame or array_like, shape (k, k)
+        Their covariance matrix, in the order of `params` or, as a frame, with its names; of one
+        estimate, its variance.
     df : float, optional
         Complete-data residual degrees of freedom; None when the analysis does not say, infinity
         when it is asymptotic by nature.
@@ -55,6 +63,18 @@ class PoolItem:
     n_params: int | None = None
     problem: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        params: object = self.params
+        if isinstance(params, Mapping):
+            object.__setattr__(self, "params", pd.Series(params, dtype=float))
+        elif not isinstance(params, pd.Series):
+            raise PoolingError(
+                f"PoolItem(params={params!r}): give a Series or a mapping of estimates by term, "
+                "such as {'gini': 0.4}; bare numbers and their variances are pooled by pool_scalar"
+            )
+        if not isinstance(self.cov, pd.DataFrame):
+            object.__setattr__(self, "cov", np.atleast_2d(np.asarray(self.cov, dtype=float)))
 
     @property
     def covariance(self) -> FloatArray:
@@ -103,6 +123,32 @@ class SupportsPooling(Protocol):
     def __psm_pool_item__(self) -> PoolItem:
         """Estimates, covariance and degrees of freedom of this analysis."""
         ...
+
+
+def unreadable(fit: object, hint: str = "") -> PoolingError:
+    """Say that nothing is known of an object, and what pooling takes instead.
+
+    Parameters
+    ----------
+    fit : object
+        What was to be pooled.
+    hint : str, optional
+        What to do with such an object.
+
+    Returns
+    -------
+    PoolingError
+        To be raised.
+    """
+    advice = hint or (
+        "estimates of your own come as psm.PoolItem(params=Series, cov=matrix, df=...); or "
+        f"{OWN_ADAPTER}; single numbers with their variances are pooled by pool_scalar, means by "
+        "pool_mean"
+    )
+    cls = type(fit)
+    return PoolingError(
+        f"cannot read the estimates of a {cls.__module__}.{cls.__qualname__}: {advice}"
+    )
 
 
 def number_or_none(value: object) -> float | None:

@@ -318,7 +318,8 @@ def pool_predictions(
     def pool(variances: FloatArray) -> RubinPool:
         return pool_columns(q, variances, dfcom=dfcom, df=df, rule=rule, member_of=member_of)
 
-    linear = hasattr(first, "se_obs")
+    # Of quantiles they are no intervals for observations, whatever statsmodels gives.
+    linear = hasattr(first, "se_obs") and type(fits[0].model).__name__ != "QuantReg"
     labels = getattr(first, "row_labels", None)
     return PooledPrediction(
         pooled=pool(u),

@@ -217,7 +217,9 @@ class PooledResults(PooledInference):
             member_of=self._member_of,
         )
 
-    def summary(self, alpha: float = 0.05, *, title: str | None = None) -> Summary:
+    def summary(
+        self, alpha: float = 0.05, *, title: str | None = None, exponentiate: bool = False
+    ) -> Summary:
         """Lay the results out for print.
 
         Parameters
@@ -226,6 +228,8 @@ class PooledResults(PooledInference):
             One less the coverage of the intervals.
         title : str, optional
             Title in place of the usual one.
+        exponentiate : bool, default False
+            Whether to show ``exp`` of estimates and limits: odds, rate or hazard ratios.
 
         Returns
         -------
@@ -244,7 +248,7 @@ class PooledResults(PooledInference):
         chl              0.0345     0.0295     1.1707      0.301      -0.045       0.114
         ================================================================================
         """
-        return summarize(self, alpha=alpha, title=title)
+        return summarize(self, alpha=alpha, title=title, exponentiate=exponentiate)
 
     def summary2(self, alpha: float = 0.05, *, title: str | None = None) -> Summary2:
         """Lay the estimates out as the experimental summary of statsmodels does.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -239,6 +239,31 @@ def pool_shares(
         at_an_edge, 1 / (4 * np.asarray(n_rows)[:, None]), variances / (4 * inside * (1 - inside))
     )
     return pool_stat(shares, carried, transform="arcsine", variances_of="transformed", **options)
+
+
+def join_stats(parts: Sequence[PooledStat]) -> PooledStat:
+    """Put statistics that were pooled one by one under each other.
+
+    Parameters
+    ----------
+    parts : sequence of PooledStat
+        At least one, all on one scale.
+
+    Returns
+    -------
+    PooledStat
+    """
+    first = parts[0]
+
+    def joined(values: Iterable[FloatArray]) -> FloatArray:
+        return np.concatenate([np.atleast_1d(value) for value in values])
+
+    arrays = ("qbar", "ubar", "b", "t", "riv", "lambda_", "df", "fmi")
+    own = ("estimate", "std_error", "conf_low", "conf_high")
+    pooled: dict[str, Any] = {k: joined(getattr(p.pooled, k) for p in parts) for k in arrays}
+    found: dict[str, Any] = {k: joined(getattr(part, k) for part in parts) for k in own}
+    labels = pd.Index([label for part in parts for label in part.labels])
+    return replace(first, labels=labels, pooled=replace(first.pooled, **pooled), **found)
 
 
 def members_of(frames: object) -> npt.NDArray[np.int_] | None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _FACTS = {**fmt_2, "table_dec_above": "=", "table_dec_below": "="}
 
 
-def summarize(results: PooledEstimates, *, alpha: float, title: str | None) -> Summary:
+def summarize(
+    results: PooledEstimates, *, alpha: float, title: str | None, exponentiate: bool = False
+) -> Summary:
     """Lay pooled results out in three tables: the analysis, the estimates, what was missing.
 
     Parameters
@@ -27,6 +29,8 @@ def summarize(results: PooledEstimates, *, alpha: float, title: str | None) -> S
         One less the coverage of the intervals.
     title : str, optional
         Title in place of the usual one.
+    exponentiate : bool, default False
+        Whether ``exp`` of estimates and limits is shown.
 
     Returns
     -------
@@ -36,11 +40,13 @@ def summarize(results: PooledEstimates, *, alpha: float, title: str | None) -> S
     summary = Summary()
     summary.tables = [
         _head(results, title or f"Pooled {results.model.name} Results"),
-        _estimates(results, alpha),
+        _estimates(results, alpha, exponentiate=exponentiate),
         _missing(results),
     ]
     worst = float(np.nanmax(results.fmi.to_numpy())) if results.rule != "reiter2003" else np.nan
     notes = [f"Pooled over {results.m} imputations; t tests with the degrees of freedom shown."]
+    if exponentiate:
+        notes.append("Standard errors and t are those of the coefficients, not of exp(coef).")
     if np.isfinite(worst):
         notes.append(
             f"The largest fraction of missing information is {worst:.2f}; standard errors within "
@@ -69,9 +75,12 @@ def _head(results: PooledEstimates, title: str) -> SimpleTable:
     )
 
 
-def _estimates(results: PooledEstimates, alpha: float) -> SimpleTable:
-    limits = results.conf_int(alpha).to_numpy()
-    columns = [results.params, results.bse, results.tvalues]
+def _estimates(results: PooledEstimates, alpha: float, *, exponentiate: bool) -> SimpleTable:
+    params = results.params.to_numpy(dtype=float)
+    limits = results.conf_int(alpha).to_numpy(dtype=float)
+    if exponentiate:
+        params, limits = np.exp(params), np.exp(limits)
+    columns = [params, results.bse.to_numpy(), results.tvalues.to_numpy()]
     rows = [
         [
             *(f"{value:.4f}" for value in values),
@@ -81,7 +90,8 @@ def _estimates(results: PooledEstimates, alpha: float) -> SimpleTable:
         ]
         for *values, p_value, (low, high) in zip(*columns, results.pvalues, limits, strict=True)
     ]
-    header = ["coef", "std err", "t", "P>|t|", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
+    name = "exp(coef)" if exponentiate else "coef"
+    header = [name, "std err", "t", "P>|t|", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
     return SimpleTable(rows, header, results.model.exog_names, txt_fmt=fmt_params)
 
 

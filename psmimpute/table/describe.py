@@ -19,7 +19,7 @@ from psmimpute.exceptions import (
     SparseColumnWarning,
     SuspectValueWarning,
 )
-from psmimpute.table.kind_rules import is_narrow, is_whole, numeric_kind
+from psmimpute.table.kind_rules import is_narrow, is_rating, is_whole, numeric_kind
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.limits import number_limits, number_support, read_bounds, time_support
 from psmimpute.table.reading import (
@@ -35,6 +35,7 @@ from psmimpute.table.schema import ColumnSchema
 from psmimpute.table.support import check_bounds, check_finite, check_kind
 from psmimpute.table.times import TimeAxis
 from psmimpute.table.transforms import (
+    NO_END,
     Transform,
     choose_for_amounts,
     choose_for_continuous,
@@ -66,6 +67,11 @@ IDENTIFIER_LEVELS, IDENTIFIER_SHARE = 50, 0.5
 # So many labels that nearly all say a number are numbers that came as text.
 NUMBERS_AS_TEXT, MOST_OTHERS = 11, 0.1
 _LARGEST_EXACT = 2.0**53
+# Numbers with separators of thousands, decimal commas, currencies, percent signs or brackets.
+_DRESSED = re.compile(
+    r"[(]?[-+]?[$€£¥]? ?[-+]?(\d{1,3}([,.' \u00a0\u202f]\d{3})+|\d+)([.,]\d+)? ?[%$€£¥]?[)]?"
+)
+_UNDRESS = "taking separators and signs away, and pd.to_numeric"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]|$)")
 # A level rarer than this is hardly learnt. In a small table every level is, and no news.
 RARE_LEVEL, RARE_LEVEL_NEEDS = 5, 50
@@ -237,20 +243,22 @@ def _describe_numbers(
     column = replace(column, bounds=limits.representable(column.bounds))
     check_bounds(column, numbers, series.index)
     whole = limits.is_integer or is_whole(x)
+    free = not asked and column.bounds is None and column.kind is ColumnKind.COUNT
+    ends = (float(x.min()), float(x.max())) if free and is_rating(x) else NO_END
     rounded = not asked and column.kind is ColumnKind.CONTINUOUS and whole and is_narrow(x)
     column = replace(
         column,
         is_integer=whole,
         is_rounded=rounded,
-        transform=_transform(column, x),
+        transform=_transform(column, x, ends),
     )
-    return replace(column, support=number_support(column, limits, x.min()))
+    return replace(column, support=number_support(column, limits, x.min(), ends[1]))
 
 
-def _transform(column: ColumnSchema, x: FloatArray) -> Transform:
+def _transform(column: ColumnSchema, x: FloatArray, ends: tuple[float, float]) -> Transform:
     match column.kind:
         case ColumnKind.COUNT:
-            return choose_for_count(x)
+            return choose_for_count(x, ends)
         case ColumnKind.POSITIVE:
             return choose_for_positive(x)
         case ColumnKind.SEMICONTINUOUS:
@@ -338,6 +346,8 @@ def _leave_out(column: ColumnSchema, levels: tuple[Any, ...]) -> LeftOut:
         remedy = f"it says dates: pd.to_datetime(df[{column.name!r}]) makes them times; {remedy}"
     elif _are_numbers(levels):
         remedy = f"it says numbers: pd.to_numeric(df[{column.name!r}]) makes them such; {remedy}"
+    elif _are_dressed_numbers(levels):
+        remedy = f"it says numbers: {_UNDRESS} makes them such; {remedy}"
     if column.n_missing:
         raise SchemaError(
             f"column {column.name!r} {looks}, and {column.n_missing} missing: give "
@@ -362,6 +372,11 @@ def _are_numbers(levels: tuple[Any, ...]) -> bool:
     return bool(numbers.notna().all())
 
 
+def _are_dressed_numbers(levels: tuple[Any, ...]) -> bool:
+    """Whether labels are numbers with separators, currencies or percent signs."""
+    return all(isinstance(value, str) and _DRESSED.fullmatch(value.strip()) for value in levels)
+
+
 def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> bool:
     """Warn where most of many labels are texts that say a number; 0123 is a code, and none.
 
@@ -373,13 +388,17 @@ def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> bool:
         return False
     numbers = pd.to_numeric(pd.Series(levels, dtype=object), errors="coerce")
     others = [value for value, x in zip(levels, numbers, strict=True) if not math.isfinite(x)]
+    how = f"pd.to_numeric(df[{column.name!r}], errors='coerce')"
+    if len(others) > MOST_OTHERS * len(levels):
+        others = [value for value in others if not _DRESSED.fullmatch(value.strip())]
+        how = _UNDRESS
     if len(others) > MOST_OTHERS * len(levels):
         return False
     but = f", but for {_first_few(others)}," if others else ""
     warn(
         f"column {column.name!r} is text whose {len(levels)} distinct values are numbers{but} and "
-        f"is taken for labels without order: make it numbers by pd.to_numeric(df[{column.name!r}], "
-        f"errors='coerce'), or say kinds={{{column.name!r}: 'nominal'}}",
+        f"is taken for labels without order: make it numbers by {how}, or say "
+        f"kinds={{{column.name!r}: 'nominal'}}",
         NumbersAsTextWarning,
     )
     return True

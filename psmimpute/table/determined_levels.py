@@ -17,7 +17,12 @@ from psmimpute.telling import warn
 _MOST_COLUMNS, _MOST_SHOWN, _LOOKED_AT_FIRST = 200, 3, 500
 # Rows for each value of the other column, and for each level: fewer may agree by chance.
 _ROWS_FOR_A_VALUE, _ROWS_FOR_A_LEVEL = 5, 5
-_NUMBERS = (ColumnKind.CONTINUOUS, ColumnKind.POSITIVE, ColumnKind.COUNT)
+_NUMBERS = (
+    ColumnKind.CONTINUOUS,
+    ColumnKind.POSITIVE,
+    ColumnKind.COUNT,
+    ColumnKind.SEMICONTINUOUS,
+)
 
 
 def warn_of_determined_levels(df: pd.DataFrame, schema: TableSchema) -> None:

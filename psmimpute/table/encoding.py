@@ -160,9 +160,9 @@ def _encode_column(column: ColumnSchema, series: pd.Series, observed: BoolArray)
     if column.kind is ColumnKind.SEMICONTINUOUS:
         return _encode_semicontinuous(x, observed, transform)
     if column.kind is ColumnKind.COUNT:
-        return _encode_rounded(x, observed, transform, lowest=0.0)
+        return _encode_rounded(x, observed, transform, _support_of(column))
     if column.is_rounded:
-        return _encode_rounded(x, observed, transform, lowest=-math.inf)
+        return _encode_rounded(x, observed, transform, _support_of(column))
     values = np.zeros(len(x))
     values[observed] = transform.forward(x[observed])
     return _Block(values[:, None], observed[:, None])
@@ -205,11 +205,11 @@ def _check_storage(column: ColumnSchema, series: pd.Series) -> None:
 
 
 def _encode_rounded(
-    x: FloatArray, observed: BoolArray, transform: Transform, *, lowest: float
+    x: FloatArray, observed: BoolArray, transform: Transform, ends: tuple[float, float]
 ) -> _Block:
     """Encode a whole number k with the latent values that are rounded to it.
 
-    They go from k - 1/2 to k + 1/2; those of the `lowest` that there can be begin anywhere. Codes
+    They go from k - 1/2 to k + 1/2; those of the `ends` that there can be go on for ever. Codes
     that were not there when their scores were taken tell as much as the outermost that were.
     """
     k = x[observed]
@@ -217,10 +217,13 @@ def _encode_rounded(
         k = np.clip(k, math.ceil(transform.knots_x[0]), math.floor(transform.knots_x[-1]))
     values, lower, upper = np.zeros(len(x)), np.full(len(x), np.nan), np.full(len(x), np.nan)
     values[observed] = transform.forward(k)
+    lowest, highest = ends
     lower[observed] = np.where(
         k > lowest, transform.forward(np.maximum(k - 0.5, lowest)), -math.inf
     )
-    upper[observed] = transform.forward(k + 0.5)
+    upper[observed] = np.where(
+        k < highest, transform.forward(np.minimum(k + 0.5, highest)), math.inf
+    )
     return _Block(values[:, None], observed[:, None], lower[:, None], upper[:, None])
 
 

@@ -10,13 +10,17 @@ from psmimpute.table.transforms import shape_moments
 
 FloatArray = npt.NDArray[np.float64]
 
-# A column with so many exact zeros, all else positive, is a point mass and an amount.
-ZERO_SHARE, FEWEST_ZEROS, FEWEST_AMOUNTS = 0.25, 10, 10
+# A column with so many exact zeros, all else positive, is a point mass and an amount: a quarter, or
+# a twentieth that is so many times as many as of any other value.
+ZERO_SHARE, LEAST_ZERO_SHARE, ZERO_RATIO = 0.25, 0.05, 3.0
+FEWEST_ZEROS, FEWEST_AMOUNTS = 10, 10
 # Whole amounts are counts with many zeros unless they take more values than this.
 MOST_COUNT_VALUES, LARGEST_COUNT = 30, 200
 # Rounding to whole numbers is felt below this standard deviation, and hides above it.
 WIDEST_ROUNDED = 2.0
 POSITIVE_SKEWNESS, SKEWNESS_NEEDS = 1.0, 10
+# Whole numbers from one to no more than this, each of which occurs, are ratings.
+FEWEST_RATINGS, HIGHEST_RATING = 3, 10
 # Above this, every float64 is whole.
 LARGEST_WHOLE = 2.0**53
 
@@ -61,11 +65,12 @@ def numeric_kind(x: FloatArray) -> tuple[ColumnKind, str]:
     if len(distinct) == 2:
         return ColumnKind.BINARY, f"two distinct values, {distinct[0]:g} and {distinct[1]:g}"
     low, high, whole = distinct[0], distinct[-1], is_whole(distinct)
-    if low == 0 and _is_semicontinuous(x, distinct, whole=whole):
+    if low == 0 and _is_semicontinuous(x, whole=whole):
         return ColumnKind.SEMICONTINUOUS, f"{np.mean(x == 0):.0%} exact zeros, the rest positive"
     span = f"from {low:g} to {high:g}, {len(distinct)} of them distinct"
     if whole and _is_count(x, distinct):
-        return ColumnKind.COUNT, f"whole numbers {span}"
+        kept = ", kept between them as ratings are" if is_rating(x) else ""
+        return ColumnKind.COUNT, f"whole numbers {span}{kept}"
     if low > 0 and len(x) >= SKEWNESS_NEEDS:
         skewness, log_skewness = shape_moments(x)[0], shape_moments(np.log(x))[0]
         if skewness > POSITIVE_SKEWNESS and abs(log_skewness) < skewness:
@@ -101,7 +106,32 @@ def is_narrow(x: FloatArray) -> bool:
     return bool(len(np.unique(x)) <= MOST_COUNT_VALUES and x.std() < WIDEST_ROUNDED)
 
 
-def _is_semicontinuous(x: FloatArray, distinct: FloatArray, *, whole: bool) -> bool:
-    n_zeros, n_amounts = np.count_nonzero(x == 0), len(distinct) - 1
-    enough = n_zeros >= max(FEWEST_ZEROS, ZERO_SHARE * len(x)) and n_amounts > FEWEST_AMOUNTS
+def is_rating(x: FloatArray) -> bool:
+    """Tell whether whole numbers are ratings, such as 1 to 5: there is nothing beyond their ends.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        Whole numbers.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_rating(np.array([1.0, 2.0, 2.0, 3.0])), is_rating(np.array([0.0, 1.0, 2.0]))
+    (True, False)
+    """
+    distinct = np.unique(x)
+    ends = FEWEST_RATINGS <= len(distinct) <= HIGHEST_RATING
+    return bool(ends and np.array_equal(distinct, np.arange(1.0, len(distinct) + 1)))
+
+
+def _is_semicontinuous(x: FloatArray, *, whole: bool) -> bool:
+    """Tell amounts with a pile at zero, the lowest value, from other numbers."""
+    counts = np.unique(x, return_counts=True)[1]
+    n_zeros, n_amounts = counts[0], len(counts) - 1
+    share = LEAST_ZERO_SHARE if n_zeros >= ZERO_RATIO * counts[1:].max() else ZERO_SHARE
+    enough = n_zeros >= max(FEWEST_ZEROS, share * len(x)) and n_amounts > FEWEST_AMOUNTS
     return bool(enough and (not whole or n_amounts > MOST_COUNT_VALUES))

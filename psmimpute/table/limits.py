@@ -174,7 +174,7 @@ def time_support(
 
 
 def number_support(
-    column: ColumnSchema, limits: NumberLimits, lowest: float
+    column: ColumnSchema, limits: NumberLimits, lowest: float, highest: float = math.inf
 ) -> tuple[float, float]:
     """Return the range to which imputed numbers are clipped.
 
@@ -186,7 +186,9 @@ def number_support(
         Of its dtype.
     lowest : float
         Smallest observed value. Half of it bounds positive values that go by a root or as they
-        are: nothing else keeps what is drawn above zero.
+        are: nothing else keeps what is drawn above zero. Of ratings it is the end.
+    highest : float, default inf
+        Of ratings, the largest.
 
     Returns
     -------
@@ -205,6 +207,8 @@ def number_support(
         low = low if kind in _ALWAYS_POSITIVE else max(low, lowest / 2)
     elif column.kind is ColumnKind.COUNT or kind in _ROOTS:  # then no observed value is negative
         low = 0.0
+    if column.kind is ColumnKind.COUNT and math.isfinite(highest):
+        low, high = lowest, highest
     if column.bounds is not None:
         low, high = max(low, column.bounds[0]), min(high, column.bounds[1])
     if column.is_integer:

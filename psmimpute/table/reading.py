@@ -61,6 +61,12 @@ _OBJECT_STORAGE = {
     "mixed-integer-float": Storage.NUMBER,
     "date": Storage.DATETIME,
 }
+# What makes a column of a dtype that cannot be modelled one that can.
+_CONVERSIONS: dict[type, str] = {
+    pd.PeriodDtype: " by .dt.to_timestamp()",
+    pd.IntervalDtype: " by .astype('category')",
+    pd.SparseDtype: " by .sparse.to_dense()",
+}
 _KIND_STORAGE = {
     "b": Storage.BOOLEAN,
     "i": Storage.NUMBER,
@@ -109,10 +115,10 @@ def storage_of(series: pd.Series) -> Storage:
     else:
         storage = _KIND_STORAGE.get(dtype.kind)
     if storage is None:
+        how = next((remedy for kind, remedy in _CONVERSIONS.items() if isinstance(dtype, kind)), "")
         raise SchemaError(
-            f"column {series.name!r} has dtype {dtype}, which cannot be modelled: convert it "
-            "(.dt.to_timestamp() for periods, .sparse.to_dense() for sparse columns) or give "
-            f"exclude=[{series.name!r}]"
+            f"column {series.name!r} has dtype {dtype}, which cannot be modelled: convert it{how}, "
+            f"or give exclude=[{series.name!r}] to leave it as it is"
         )
     return storage
 
@@ -314,6 +320,30 @@ def row_of(index: pd.Index, position: int) -> str:
     if label == position:
         return f"row {label}"
     return f"row {label!r} (position {position})"
+
+
+def full_label(name: Hashable, columns: pd.Index) -> Hashable:
+    """Return a name of a new column as columns of several levels take it.
+
+    Parameters
+    ----------
+    name : hashable
+        The name; a tuple is taken as it is.
+    columns : Index
+        Columns of the frame.
+
+    Returns
+    -------
+    hashable
+        The name itself beside columns of one level.
+
+    Examples
+    --------
+    >>> full_label("x", pd.MultiIndex.from_tuples([("a", "b")])), full_label("x", pd.Index(["a"]))
+    (('x', ''), 'x')
+    """
+    below = [""] * (columns.nlevels - 1)
+    return (name, *below) if below and not isinstance(name, tuple) else name
 
 
 def column_names(df: pd.DataFrame) -> list[Hashable]:

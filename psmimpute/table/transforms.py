@@ -22,6 +22,8 @@ SHAPE_NEEDS = 50
 # for the tail that was. Skewness is that of values clipped at their outermost hundredths, which a
 # few outliers do not decide.
 HEAVY_SKEWNESS, HEAVY_KURTOSIS = 1.5, 20.0
+# Ends of counts.
+NO_END = (0.0, float("inf"))
 ROOT_SKEWNESS = 1.0
 # Skewed to the left on the scale of a logarithm or root: the mean, taken back, would be far above
 # that of the values.
@@ -453,13 +455,15 @@ def choose_for_amounts(x: FloatArray) -> Transform:
     return Transform.fitted(TransformKind.LOG if few else TransformKind.NORMAL_SCORES, x)
 
 
-def choose_for_count(x: FloatArray) -> Transform:
+def choose_for_count(x: FloatArray, ends: tuple[float, float] = NO_END) -> Transform:
     """Choose the transform of counts.
 
     Parameters
     ----------
     x : ndarray, shape (n_observed,)
         Observed counts.
+    ends : tuple of float, default (0, inf)
+        Lowest and highest that there can be.
 
     Returns
     -------
@@ -481,7 +485,7 @@ def choose_for_count(x: FloatArray) -> Transform:
     fitted = [Transform.fitted(kind, x) for kind in _SCALES_OF_COUNTS]
     if len(values) < 3:
         return fitted[0]
-    likely = {each: rounded_log_likelihood(each, values, counts) for each in fitted}
+    likely = {each: rounded_log_likelihood(each, values, counts, ends) for each in fitted}
     chosen = first_likely(likely)
     at_most = float((counts * np.log(counts / counts.sum())).sum())
     # A law with a parameter for each value gains half a nat for each by chance.
@@ -491,16 +495,23 @@ def choose_for_count(x: FloatArray) -> Transform:
     return _scores_of_codes(values, counts) if are_codes else chosen
 
 
-def rounded_log_likelihood(transform: Transform, values: FloatArray, counts: IntArray) -> float:
+def rounded_log_likelihood(
+    transform: Transform,
+    values: FloatArray,
+    counts: IntArray,
+    ends: tuple[float, float] = NO_END,
+) -> float:
     """Log likelihood of whole numbers, if they are rounded normal values once transformed.
 
     Parameters
     ----------
     transform : Transform
     values : ndarray, shape (n_distinct,)
-        Distinct, none negative; what rounds to zero begins anywhere below it.
+        Distinct, none negative.
     counts : ndarray of int, shape (n_distinct,)
         How often each was observed.
+    ends : tuple of float, default (0, inf)
+        Lowest and highest that there can be: what rounds to them goes on for ever.
 
     Returns
     -------
@@ -509,9 +520,9 @@ def rounded_log_likelihood(transform: Transform, values: FloatArray, counts: Int
     """
     from scipy.special import ndtr  # noqa: PLC0415 (a fifth of a second, which few tables need)
 
-    lowest = values <= 0
-    lower = np.where(lowest, -np.inf, transform.forward(np.where(lowest, 0.5, values) - 0.5))
-    upper = transform.forward(values + 0.5)
+    first, last = ends
+    lower = np.where(values > first, transform.forward(np.maximum(values - 0.5, first)), -np.inf)
+    upper = np.where(values < last, transform.forward(np.minimum(values + 0.5, last)), np.inf)
     loc, log_scale, width = 0.0, 0.0, 1.0
     steps = np.linspace(-1.0, 1.0, 9)
     best = -np.inf

@@ -9,13 +9,20 @@ import pandas as pd
 
 from psmimpute.exceptions import PoolingError
 from psmimpute.pooling.adapters.separation import dependent_terms, separated_term
-from psmimpute.pooling.item import Fitted, PoolItem, number_or_none
+from psmimpute.pooling.item import Fitted, PoolItem, number_or_none, unreadable
 from psmimpute.pooling.rubin import FloatArray
 
 # Models whose likelihood has a maximum at infinity when a regressor separates the outcomes.
 _BINARY = frozenset({"Logit", "Probit", "MNLogit", "Binomial"})
 _COUNT = frozenset({"Poisson", "NegativeBinomial", "NegativeBinomialP", "GeneralizedPoisson"})
 _RANK_IN_DF_MODEL = frozenset({"GLM", "Logit", "Probit", "Poisson"})
+_MODELS_FIRST = "pool the fitted models, and call {} of the pooled results"
+# By how the names of classes begin.
+_POOLED_BY = {
+    "ContrastResults": _MODELS_FIRST.format("t_test() or f_test()"),
+    "PredictionResults": _MODELS_FIRST.format("get_prediction()"),
+    "DescrStatsW": "psm.pool_mean pools means, weighted ones too",
+}
 _GAUSSIAN_RESULTS = frozenset({"RegressionResults", "OLSResults"})
 
 
@@ -42,7 +49,10 @@ def from_statsmodels(fit: Fitted) -> PoolItem:
     """
     inner = _unwrapped(fit)
     if not hasattr(inner, "params"):
-        raise PoolingError(f"a {type(inner).__name__} that has not been fitted: call its fit()")
+        if hasattr(inner, "fit"):
+            raise PoolingError(f"a {type(inner).__name__} that has not been fitted: call its fit()")
+        name = type(inner).__name__
+        raise unreadable(fit, next((v for k, v in _POOLED_BY.items() if name.startswith(k)), ""))
     params, cov = _named(inner.params, fit), np.asarray(inner.cov_params(), dtype=float)
     df = number_or_none(getattr(inner, "df_resid_inference", None))
     return PoolItem(
@@ -76,6 +86,34 @@ def from_gee(fit: Fitted) -> PoolItem:
         df=np.inf,
         nobs=_nobs(inner),
         problem=_not_converged(inner),
+    )
+
+
+def from_margins(fit: Fitted) -> PoolItem:
+    """Read marginal effects of a binary or count model; ``df`` is infinite.
+
+    Parameters
+    ----------
+    fit : statsmodels DiscreteMargins
+        What ``get_margeff()`` of a fitted model returns.
+
+    Returns
+    -------
+    PoolItem
+
+    Raises
+    ------
+    PoolingError
+        If the effects are those on several outcomes.
+    """
+    effects = np.asarray(fit.margeff, dtype=float)
+    if effects.ndim != 1:
+        raise unreadable(fit, "its effects are on several outcomes: give a psm.PoolItem of each")
+    return PoolItem(
+        params=pd.Series(effects, index=fit.summary_frame().index),
+        cov=np.asarray(fit.margeff_cov, dtype=float),
+        df=np.inf,
+        nobs=_nobs(_unwrapped(fit.results)),
     )
 
 

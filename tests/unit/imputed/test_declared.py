@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -175,3 +176,27 @@ def test_names_that_spss_cannot_take(frame, fill_gaps, tmp_path, bad):
         odd.to_spss(tmp_path / "out.csv")
     odd.to_spss(tmp_path / "out.csv", names={bad: "fine"})
     assert "fine" in pd.read_csv(tmp_path / "out.csv")
+
+
+def test_derived_columns_follow_a_column_that_is_replaced(with_ratio, frame):
+    doubled = with_ratio.assign(weight=lambda d: 2 * d["weight"])
+    gaps = with_ratio.complete(0)["ratio"].isna().to_numpy()
+    for before, after in zip(with_ratio, doubled, strict=True):
+        assert_allclose(after["ratio"][gaps], 2 * before["ratio"][gaps])
+        assert_allclose(after["ratio"][~gaps], before["ratio"][~gaps])  # as observed
+        assert (after["heavy"] == (after["ratio"] > 0.5)).all()
+    given = with_ratio.assign(weight=lambda d: 2 * d["weight"], ratio=1.0).complete(1)
+    assert (given["ratio"] == 1).all()
+    assert given["heavy"].all()
+
+
+def test_columns_assigned_before_stay_where_another_is_replaced(imp):
+    kept = imp.assign(before=lambda d: d["weight"]).assign(weight=0.0)
+    assert (kept.complete(1)["before"] == imp.complete(1)["weight"]).all()
+
+
+def test_stored_derived_columns_that_cannot_follow_are_told_of(imp):
+    imp.info = replace(imp.info, declared={"Derived": "ratio: weight / height"})
+    with pytest.warns(DerivedMismatchWarning, match="do not follow their replacement"):
+        imp.assign(weight=1.0)
+    imp.assign(town="Bonn")

@@ -88,3 +88,10 @@ def test_sets_without_support_are_listed_and_warned_of(unsupported, frame):
     assert flags[["pattern_set", "column"]].to_numpy().tolist() == [[2, "height"]]
     assert flags["imputed"].tolist() == [frame["height"].isna().sum()]
     assert "column height in pattern set 2" in unsupported.report().to_text()
+
+
+def test_columns_of_several_levels_are_compared(frame, fill_gaps):
+    columns = pd.MultiIndex.from_tuples([("a", "done"), ("b", "height")])
+    imp = fill_gaps(frame[["done", "height"]].set_axis(columns, axis=1))
+    assert imp.diagnostics().columns.index.tolist() == [("b", "height")]
+    assert imp.assign(tall=lambda d: d["b", "height"] > 170).columns[-1] == ("tall", "")

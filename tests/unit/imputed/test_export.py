@@ -123,3 +123,22 @@ def test_other_dtypes_are_written(column, tmp_path):
     imp.to_stata(tmp_path / "out.dta")
     imp.to_mice(tmp_path / "out.csv")
     assert pd.read_csv(tmp_path / "out.csv")["x"].isna().tolist() == [False, True] + [False] * 16
+
+
+def test_columns_of_several_levels_are_written_under_new_names(frame, fill_gaps, tmp_path):
+    numbers = frame[["done", "height"]].set_axis(
+        pd.MultiIndex.from_tuples([("a", "done"), ("b", "height")]), axis=1
+    )
+    imp = fill_gaps(numbers)
+    names = {("a", "done"): "done", ("b", "height"): "height"}
+    imp.to_stata(tmp_path / "a.dta", names=names)
+    written = pd.read_stata(tmp_path / "a.dta")
+    assert written.columns.tolist() == ["imp_m", "imp_id", "done", "height"]
+    with pytest.raises(ImputationError, match=r"names=\{\('a', 'done'\): 'new_name'\}"):
+        imp.to_mice(tmp_path / "b.csv")
+
+
+def test_rows_named_by_periods_are_written_as_texts(frame, fill_gaps, tmp_path):
+    frame.index = pd.period_range("2000-01", periods=len(frame), freq="M")
+    fill_gaps(frame[["done", "height"]]).to_stata(tmp_path / "a.dta")
+    assert pd.read_stata(tmp_path / "a.dta")["imp_id"].iloc[1] == "2000-02"

@@ -277,3 +277,15 @@ def test_a_computed_column_is_shifted_by_what_it_is_computed_from(imp):
     more = imp.assign(double=lambda d: 2 * d["height"])
     with pytest.raises(ImputationError, match="'double' is computed from others"):
         more.delta({"double": 1.0})
+
+
+@pytest.mark.parametrize("rows", ["done > 0", lambda d: d["done"] > 0, "mask"])
+def test_rows_of_a_condition_move_alone(imp, frame, rows):
+    chosen = (frame["done"] > 0).to_numpy()
+    shifted = imp.delta({"height": 10.0}, rows=chosen if rows == "mask" else rows)
+    for before, after in zip(imp, shifted, strict=True):
+        moved = after["height"] - before["height"]
+        assert_allclose(moved, 10.0 * (frame["height"].isna() & chosen))
+    assert " where done > 0" in repr(shifted) or " in some rows" in repr(shifted)
+    with pytest.raises(ImputationError, match="one boolean for each of the 40 rows"):
+        imp.delta({"height": 10.0}, rows=[True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import warnings
 
 import numpy as np
@@ -301,3 +302,57 @@ def test_reading_a_fit_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pool([smf.ols("y ~ x", _frame(seed)).fit() for seed in (1, 2)])
+
+
+def test_marginal_effects_are_read_with_their_covariance():
+    fits = [smf.logit("hit ~ x + z", _frame(seed)).fit(disp=0) for seed in range(3)]
+    margins = [fit.get_margeff() for fit in fits]
+    pooled = pool(margins)
+    assert pooled.params.index.tolist() == ["x", "z"]
+    assert_allclose(pooled.params, np.mean([m.margeff for m in margins], axis=0))
+    assert_allclose(pooled.ubar, np.mean([m.margeff_se**2 for m in margins], axis=0))
+    several = smf.mnlogit("level ~ x", _frame(0)).fit(disp=0).get_margeff()
+    with pytest.raises(PoolingError, match="on several outcomes"):
+        to_pool_item(several)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda d: smf.ols("y ~ x", d).fit().t_test("x = 0"), "pool the fitted models"),
+        (lambda d: smf.ols("y ~ x", d).fit().get_prediction(), "get_prediction() of the pooled"),
+        (lambda d: sm.stats.DescrStatsW(d["y"]), "pool_mean pools means"),
+        (lambda d: sm.stats.CompareMeans.from_data(d["x"], d["y"]), "PoolItem"),
+        (lambda d: smf.ols("y ~ x", d), "has not been fitted"),
+    ],
+)
+def test_what_statsmodels_makes_of_fits_is_told_from_models_not_fitted(make, message):
+    with pytest.raises(PoolingError, match=re.escape(message)):
+        to_pool_item(make(_frame(0)))
+
+
+def test_an_item_takes_a_mapping_and_a_variance():
+    pooled = pool([PoolItem({"gini": 0.4 + k / 100}, 0.0005, df=99) for k in range(3)])
+    assert_allclose(pooled.params, [0.41])
+    with pytest.raises(PoolingError, match="bare numbers and their variances are pooled by"):
+        PoolItem(0.4, 0.0005)
+
+
+def test_tables_that_need_the_data_say_so():
+    pooled = pool([smf.ols("y ~ x", _frame(seed)).fit() for seed in range(2)])
+    with pytest.raises(AttributeError, match="wald_test_terms"):
+        sm.stats.anova_lm(pooled, typ=2)
+
+
+def test_quantile_regressions_have_no_interval_for_observations():
+    fits = [smf.quantreg("y ~ x", _frame(seed)).fit() for seed in range(2)]
+    table = pool(fits).get_prediction(pd.DataFrame({"x": [0.0, 1.0]})).summary_frame()
+    assert table.columns.tolist() == ["mean", "mean_se", "mean_ci_lower", "mean_ci_upper"]
+
+
+def test_a_summary_shows_ratios():
+    pooled = pool([smf.logit("hit ~ x", _frame(seed)).fit(disp=0) for seed in range(2)])
+    shown = pooled.summary(exponentiate=True).tables[1].as_text()
+    assert "exp(coef)" in shown
+    assert f"{np.exp(pooled.params['x']):.4f}" in shown
+    assert f"{pooled.bse['x']:.4f}" in shown

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
+from scipy.special import logit
 
 from psmimpute.exceptions import ConfigError, ImproperPoolingWarning, PoolingError
 from psmimpute.pooling.descriptives import (
@@ -380,3 +381,39 @@ def test_rows_without_a_value_can_be_skipped(frames):
 def test_frames_that_do_not_serve_are_refused(frames, call, message):
     with pytest.raises(PoolingError, match=message):
         call(frames)
+
+
+def test_means_of_groups_are_those_of_their_rows(frames):
+    found = pool_mean(frames, ["bmi", "chl"], by="hyp").to_frame()
+    levels = sorted(frames[0]["hyp"].unique())
+    assert found.index.tolist() == [f"{c}, hyp = {v}" for v in levels for c in ("bmi", "chl")]
+    for level in levels:
+        alone = pool_mean([f[f["hyp"] == level] for f in frames], ["bmi", "chl"]).to_frame()
+        rows = [f"{column}, hyp = {level}" for column in ("bmi", "chl")]
+        assert_allclose(found.loc[rows], alone)
+
+
+def test_weighted_means_are_those_of_robust_weighted_least_squares(frames):
+    weighted = [f.assign(w=np.arange(1.0, len(f) + 1)) for f in frames]
+    found = pool_mean(weighted, "bmi", weights="w")
+    fits = [smf.wls("bmi ~ 1", f, weights=f["w"]).fit(cov_type="HC1") for f in weighted]
+    assert_allclose(found.estimate, np.mean([fit.params for fit in fits]))
+    assert_allclose(found.pooled.ubar, np.mean([fit.bse**2 for fit in fits]))
+    level = frames[0]["hyp"].iloc[0]
+    share = pool_proportion(weighted, "hyp", level, weights="w")
+    means = [np.average(f["hyp"] == level, weights=f["w"]) for f in weighted]
+    assert_allclose(logit(share.estimate), logit(means).mean())
+    equal = pool_mean([f.assign(w=3.0) for f in frames], "bmi", weights="w")
+    assert_allclose(equal.to_frame(), pool_mean(frames, "bmi").to_frame())
+    with pytest.raises(PoolingError, match="the weights 'w' of imputation 1 are negative"):
+        pool_mean([f.assign(w=-1.0) for f in frames], "bmi", weights="w")
+
+
+def test_columns_of_several_levels_are_named_in_full():
+    columns = pd.MultiIndex.from_tuples([("a", "x"), ("a", "z")])
+    frames = [pd.DataFrame(np.eye(4)[:, :2] + k, columns=columns) for k in range(3)]
+    assert_allclose(pool_mean(frames, [("a", "x")]).estimate, 1.25)
+    with pytest.raises(PoolingError, match="'a' names 2 columns"):
+        pool_mean(frames, "a")
+    with pytest.raises(PoolingError, match=r"has no column \['p', 'q'\]"):
+        pool_correlation(frames, ["p", "q"], "a")

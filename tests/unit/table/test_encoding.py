@@ -198,9 +198,19 @@ def test_unseen_categories_stay_in_the_dtype_and_are_never_imputed():
 
 
 def test_codes_that_are_new_tell_as_much_as_the_outermost():
-    codes = pd.DataFrame({"x": np.repeat([1.0, 2.0, 3.0, 4.0], [10, 20, 70, 300])})
+    codes = pd.DataFrame({"x": np.repeat([2.0, 3.0, 4.0, 5.0], [10, 20, 70, 300])})
     schema = infer_schema(codes)
     assert schema["x"].transform.kind == "normal_scores"
-    found = encode(schema, pd.DataFrame({"x": [1.0, 0.0, 4.0, 9.0]}))
+    found = encode(schema, pd.DataFrame({"x": [2.0, 0.0, 5.0, 9.0]}))
     for part in (found.values, found.lower, found.upper):
         np.testing.assert_array_equal(part[[0, 2]], part[[1, 3]])
+
+
+def test_the_ends_of_ratings_take_what_lies_beyond():
+    df = pd.DataFrame({"x": np.repeat([1.0, 2.0, 3.0, 4.0], [20, 40, 30, 30])})
+    found = encode(infer_schema(df), df)
+    assert (found.lower[:20] == -np.inf).all()
+    assert (found.upper[-30:] == np.inf).all()
+    assert np.isfinite(found.lower[20:]).all()
+    assert np.isfinite(found.upper[:-30]).all()
+    np.testing.assert_allclose(found.upper[0], found.lower[20])

@@ -443,3 +443,43 @@ def test_ordinary_data_give_no_warning(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         infer_schema(df)
+
+
+def test_ratings_keep_between_their_ends(rng):
+    ratings = np.clip(np.rint(3 + rng.normal(size=300)), 1, 5)
+    schema = infer_schema(
+        pd.DataFrame({"item": ratings, "children": ratings - 1, "odd": 2 * ratings})
+    )
+    assert schema["item"].support == (1.0, 5.0)
+    assert "kept between them" in schema["item"].reason
+    assert schema["children"].support[1] > 5
+    assert schema["odd"].support[1] > 10
+    bounded = infer_schema(pd.DataFrame({"item": ratings}), bounds={"item": (0, 10)})
+    assert bounded["item"].support == (0.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "kind"), [(0.15, "semicontinuous"), (0.03, "continuous"), (0.4, "semicontinuous")]
+)
+def test_a_pile_of_zeros_below_amounts_is_a_point_mass(rng, share, kind):
+    amounts = np.where(rng.random(400) < share, 0.0, rng.gamma(1.5, 8.0, 400).round(1))
+    assert infer_schema(pd.DataFrame({"x": amounts}))["x"].kind == kind
+    counts = rng.negative_binomial(1, 0.05, 400).astype(float)
+    assert infer_schema(pd.DataFrame({"x": counts}))["x"].kind == "count"
+
+
+@pytest.mark.parametrize("form", ["{:,.2f}", "€{:,.0f}", "{:.0f}%", "({:.1f})"])
+def test_numbers_with_separators_and_signs_are_announced(rng, form):
+    texts = [form.format(x) for x in rng.choice(rng.lognormal(8, 1, 40), 400)]
+    with pytest.warns(NumbersAsTextWarning, match="taking separators and signs away"):
+        infer_schema(pd.DataFrame({"x": texts}))
+
+
+def test_dtypes_that_cannot_be_modelled_name_their_own_remedy():
+    for column, remedy in (
+        (pd.Series(pd.interval_range(0, 9)), r"by \.astype\('category'\)"),
+        (pd.Series(pd.period_range("2020", periods=9, freq="Y")), r"by \.dt\.to_timestamp"),
+        (pd.Series([1 + 2j] * 9), "convert it, or give"),
+    ):
+        with pytest.raises(SchemaError, match=remedy):
+            infer_schema(pd.DataFrame({"x": column}))
