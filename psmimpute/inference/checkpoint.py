@@ -13,7 +13,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -27,6 +27,7 @@ from psmimpute.bounded_json import dump_object, parse_object
 from psmimpute.exceptions import CorruptFileError, NewerFormatError, PSMError, StorageError
 from psmimpute.inference.config import FitConfig
 from psmimpute.inference.fitted import FittedModel
+from psmimpute.inference.products import MOST_PRODUCTS
 from psmimpute.inference.structure import Structure
 from psmimpute.model.config import ModelConfig
 from psmimpute.model.layout import lay_out
@@ -36,7 +37,7 @@ from psmimpute.table.kinds import Family
 from psmimpute.table.schema import ColumnSchema, TableSchema
 
 # 1: counts had logistic noise; 2: the prior of residual variances was the same for all columns.
-FORMAT, _NORMAL_COUNTS, _LATER = 3, 2, ".prior_variance"
+FORMAT, _NORMAL_COUNTS, _LATER = 4, 2, ".prior_variance"
 _MOST_FILE_BYTES = 8 * 2**30
 _MOST_HEADER_BYTES = 64 * 2**20
 _MOST_SETS, _MOST_MEMBERS, _MOST_LAYERS, _MOST_WIDTH = 100, 10_000, 64, 2**16
@@ -253,6 +254,7 @@ def _describe_spec(spec: ModelSpec) -> dict[str, Any]:
         "pi": [*spec.pi],
         "config": asdict(spec.config),
         "selection_effects": [[output, [*by_set]] for output, by_set in spec.selection_effects],
+        "products": [[*pair] for pair in spec.products],
     }
 
 
@@ -338,7 +340,19 @@ def _read_spec(state: dict[str, Any], schema: TableSchema) -> ModelSpec:
     n_sets = _whole(state["n_sets"], 1, _MOST_SETS)
     effects = _read_effects(state["selection_effects"], layout.n_outputs, n_sets)
     _require(not effects or missingness == "selection", "effects of selection without selection")
-    return ModelSpec(layout, gappy, n_sets, missingness, pi, config, effects)
+    spec = ModelSpec(layout, gappy, n_sets, missingness, pi, config, effects)
+    return replace(spec, products=_read_products(state.get("products", []), spec))
+
+
+def _read_products(state: object, spec: ModelSpec) -> tuple[tuple[int, int], ...]:
+    pairs: list[tuple[int, int]] = []
+    for pair in _list(state):
+        i, j = (_whole(k, 0, spec.layout.n_outputs - 1) for k in _list(pair))
+        _require(i <= j and {i, j} <= {*spec.complete_inputs}, "a product is of columns with gaps")
+        pairs.append((i, j))
+    _require(pairs == sorted(set(pairs)), "products are not in order")
+    _require(len(pairs) <= MOST_PRODUCTS, "there are too many products")
+    return tuple(pairs)
 
 
 def _read_effects(

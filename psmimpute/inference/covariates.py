@@ -30,6 +30,7 @@ from psmimpute.likelihoods.registry import build_likelihood
 from psmimpute.model.covariates import CovariateNetwork
 from psmimpute.model.networks import reset_networks
 from psmimpute.model.objective import cell_log_probs
+from psmimpute.model.products import ProductTerms
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import Rows, RowStore
 from psmimpute.model.spec import ModelSpec
@@ -194,8 +195,8 @@ def inform_store(
     store : RowStore
         The rows that were fitted.
     model : DirectRegressions or PatternSetMixtureVAE
-        With a network for each fold; without, the rows stay as they are, as do rows that have
-        been told already.
+        With a network for each fold, or products fitted to all rows; without, the rows stay as
+        they are, as do rows that have been told already.
     seed : int
         That of :func:`fit_on_folds`.
 
@@ -205,6 +206,11 @@ def inform_store(
     """
     if model.covariates is None or store.is_informed:
         return store
+    if isinstance(model.covariates, ProductTerms):
+        one = model.subset([0])  # alone, so that the last digits are always the same
+        told = one.inform(store.all())
+        assert told.offset is not None
+        return store.informed(told.inputs[0], told.offset[0])
     unseen = folds_of(store.n_rows, seed=seed).counts.argmin(0)
     layout = model.layout if isinstance(model, DirectRegressions) else model.spec.layout
     inputs, offset = [], []
@@ -248,7 +254,7 @@ def blind_models(
     list of (PatternSetMixtureVAE, ndarray of int)
         The members with other networks, and the rows that are for them.
     """
-    if model.covariates is None or start.covariates is None:
+    if not isinstance(model.covariates, CovariateNetwork) or start.covariates is None:
         return [(model, rows)]
     unseen = folds_of(n_rows, seed=seed).counts.argmin(0)[rows]
     parts = []

@@ -34,6 +34,7 @@ from psmimpute.inference.mask_regressions import MaskRegressions
 from psmimpute.inference.trainer import Trained, Trainer
 from psmimpute.likelihoods.base import PRIOR_ROWS
 from psmimpute.likelihoods.gaussian import GaussianLikelihood
+from psmimpute.model.covariates import CovariateNetwork
 from psmimpute.model.decoder import DEVIATION_PRECISION, LOADING_PRECISION
 from psmimpute.model.missingness import SharedParameter
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
@@ -145,7 +146,7 @@ def patterns_for_em(model: PatternSetMixtureVAE, store: RowStore) -> Patterns | 
     """
     spec = model.spec
     wide = 0 < spec.layout.n_outputs <= spec.latent_dim
-    straight = model.knows_posterior and model.covariates is None
+    straight = model.knows_posterior and not isinstance(model.covariates, CovariateNetwork)
     if not (straight and wide) or store.packed.device.type == "mps":  # no doubles
         return None
     if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
@@ -198,6 +199,8 @@ def sum_products(rows: Rows, patterns: Patterns, counts: npt.NDArray[np.uint16])
     Sums
     """
     values, (pattern, seen) = rows.values[0], patterns
+    if rows.offset is not None:  # what products say, and z need not
+        values = (values - rows.offset[0]) * rows.observed[0]
     n_members, width = len(counts), 1 + values.shape[1]
     products = values.new_empty(n_members, len(seen), width**2, dtype=torch.float64)
     order = np.argsort(pattern, kind="stable")

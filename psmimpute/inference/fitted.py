@@ -18,7 +18,7 @@ from psmimpute.inference.device import choose_device
 from psmimpute.inference.draws import Drawer
 from psmimpute.inference.members import resample_rows
 from psmimpute.inference.progress import Progress
-from psmimpute.inference.structure import CommonFit, Structure, train_members
+from psmimpute.inference.structure import Structure, choose_structure, train_members
 from psmimpute.inference.trainer import Trained
 from psmimpute.model.config import Missingness, ModelConfig
 from psmimpute.model.layout import lay_out
@@ -172,10 +172,9 @@ def fit_model(
         model = replace(model, hidden_dim=_hidden_dim(store.n_rows))
     spec = ModelSpec(layout, gappy, n_sets or 1, missingness, pi, model, selection_effects)
     with _interruptible(), progress.stage("choosing the structure") as on_step:
-        common = CommonFit(spec, store, fit=fit, seed=seed, on_step=lambda _: on_step(1))
-        structure = common.choose(sets=n_sets)
-    store = common.store  # the rows as the members learn from them
-    del common
+        structure, store = choose_structure(
+            spec, store, fit=fit, seed=seed, on_step=lambda _: on_step(1), sets=n_sets
+        )
     numbers = range(n_members)
     trained = _train(structure, store, numbers, fit=fit, seed=seed, progress=progress, train=train)
     told = _warn_of_convergence(trained)

@@ -29,10 +29,12 @@ from psmimpute.inference.groups import (
 )
 from psmimpute.inference.members import Resamples, fold_rows
 from psmimpute.inference.plans import member_plan, plan_training, with_selection_effort
+from psmimpute.inference.products import choose_products, write_products
 from psmimpute.inference.start import Start
 from psmimpute.inference.threads import one_thread
 from psmimpute.inference.trainer import Plan, Trained, Trainer, samples_of_step
 from psmimpute.model.encoders import SMOOTHED_DIM
+from psmimpute.model.products import ProductTerms
 from psmimpute.model.psm_vae import PatternSetMixtureVAE
 from psmimpute.model.rows import RowStore
 from psmimpute.model.spec import ModelSpec
@@ -98,7 +100,8 @@ class CommonFit:
     Parameters
     ----------
     spec : ModelSpec
-        With the user's choices; `n_sets` is the choice where `sets` is fixed.
+        With the user's choices; `n_sets` is the choice where `sets` is fixed. Its products are
+        taken in.
     store : RowStore
         Rows of the table.
     fit : FitConfig
@@ -107,6 +110,11 @@ class CommonFit:
         Of the folds and of training noise.
     on_step : callable
         Called after every step.
+
+    Attributes
+    ----------
+    loss : float
+        Held-out loss of what was chosen, nats per row.
     """
 
     def __init__(
@@ -136,6 +144,9 @@ class CommonFit:
             width = self.covariates.model.hidden_dim
             self.store = inform_store(store, self.covariates.model, seed=seed)
         self.spec = replace(spec, config=replace(spec.config, covariate_dim=width))
+        if spec.products:
+            self.store = inform_store(store, self._with_products(1), seed=seed)
+        self.loss = math.inf
         self.start = Start(self.store, spec.layout, self.covariates)
 
     def choose(self, *, sets: int | None) -> Structure:
@@ -160,14 +171,19 @@ class CommonFit:
         most = self._candidates[-1] if sets is None else 0
         reason = _explain(best, most=most, comparisons=self._comparisons)
         reason += _explain_covariates(self.covariates)
+        if n_products := len(best.spec.products):
+            reason += f"; products of complete columns, {n_products} of them, before z"
         if exact and self.many and best.spec.hidden_dim > 0:
             best = self._train_on(best)
             reason += f"; trained on to {best.loss:.3f}"
+        self.loss = best.loss
         return Structure(best.spec, reason, self._start_of(best), tuple(self._comparisons))
 
     def _start_of(self, best: _Candidate) -> PatternSetMixtureVAE:
         """Return the folds' parameters, beside each network that knows the covariates."""
         model = best.trained.model
+        if isinstance(model.covariates, ProductTerms):
+            write_products(model.covariates, self.spec, self.store)
         if self.covariates is None:
             return model
         networks = self.covariates.model.covariates
@@ -175,6 +191,13 @@ class CommonFit:
         assert start.covariates is not None
         start.covariates.load_state_dict(networks.state_dict())
         return start
+
+    def _with_products(self, n_members: int) -> PatternSetMixtureVAE:
+        """Return a model of which the coefficients of products alone are known."""
+        model = PatternSetMixtureVAE(self.spec, n_members).to(self.store.packed.device)
+        assert isinstance(model.covariates, ProductTerms)
+        write_products(model.covariates, self.spec, self.store)
+        return model
 
     def _train_on(self, best: _Candidate) -> _Candidate:
         """Train what was chosen up to as long again: many rows tell more than choosing takes."""
@@ -281,6 +304,50 @@ class CommonFit:
         return GapsAtRandom(self.store, self.spec.layout, self.spec.gappy, self.folds)
 
 
+def choose_structure(
+    spec: ModelSpec,
+    store: RowStore,
+    *,
+    fit: FitConfig,
+    seed: int,
+    on_step: OnStep | None,
+    sets: int | None,
+) -> tuple[Structure, RowStore]:
+    """Choose the structure, with products of complete columns where these predict better.
+
+    Networks that follow z as well as products may be what bends a column; each is tried without
+    the other.
+
+    Parameters
+    ----------
+    spec, store, fit, seed, on_step
+        See :class:`CommonFit`.
+    sets : int or None
+        Number of pattern sets where the user fixed it.
+
+    Returns
+    -------
+    structure : Structure
+    store : RowStore
+        The rows as the members learn from them.
+    """
+    common = CommonFit(spec, store, fit=fit, seed=seed, on_step=on_step)
+    structure = common.choose(sets=sets)
+    products = choose_products(spec, store) if common.covariates is None else ()
+    if not products:
+        return structure, common.store
+    rival = CommonFit(replace(spec, products=products), store, fit=fit, seed=seed, on_step=on_step)
+    found = rival.choose(sets=sets)
+    terms = found.start.covariates
+    assert isinstance(terms, ProductTerms)
+    # Each coefficient was fitted to all rows, those held out too.
+    cost = int((terms.coefficients[0] != 0).sum()) / store.n_rows
+    if rival.loss + cost < common.loss:
+        return found, rival.store
+    reason = f"{structure.reason}; products of complete columns did not help"
+    return replace(structure, reason=reason), common.store
+
+
 def train_members(
     structure: Structure,
     store: RowStore,
@@ -316,7 +383,10 @@ def train_members(
         groups = member_groups(structure, store, n_members, fit=fit)
     else:
         groups = local_groups(n_members, patterns.n_sums, device)
-    return join_trained(run_groups(train, groups, device=device, on_step=on_step), device)
+    trained = join_trained(run_groups(train, groups, device=device, on_step=on_step), device)
+    if isinstance(trained.model.covariates, ProductTerms):
+        write_products(trained.model.covariates, structure.spec, store, resamples.counts)
+    return trained
 
 
 def member_groups(

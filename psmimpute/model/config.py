@@ -68,6 +68,11 @@ class ModelConfig:
         there are more than 4,096 rows and those held out clearly speak for it against a linear
         regression; 0 leaves it out, as do ``missingness="selection"``, ``encoder="network"`` and
         fewer than 100 rows.
+    products : bool, default True
+        Whether products and squares of columns without gaps that clearly tell of a column with
+        gaps are added to its linear predictor: see
+        :func:`psmimpute.inference.products.choose_products`. Not where there is a network for that,
+        nor under ``missingness="selection"`` or ``encoder="network"``.
 
     Raises
     ------
@@ -91,6 +96,7 @@ class ModelConfig:
     encoder: Literal["exact", "network"] = "exact"
     smoothing: bool | Literal["auto"] = "auto"
     covariate_dim: int | Literal["auto"] = "auto"
+    products: bool = True
 
     def __post_init__(self) -> None:
         make_numbers_plain(self)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from psmimpute.likelihoods.base import LikelihoodBlocks
 from psmimpute.likelihoods.registry import build_likelihood
 from psmimpute.model.by_set import set_weights
-from psmimpute.model.covariates import CovariateNetwork
+from psmimpute.model.covariates import CompleteColumns, CovariateNetwork
 from psmimpute.model.decoder import Decoder
 from psmimpute.model.encoders import Encoder
 from psmimpute.model.inputs import by_output, expected_inputs, network_inputs
@@ -33,6 +33,7 @@ from psmimpute.model.objective import (
 from psmimpute.model.particles import Particles, sample_sets
 from psmimpute.model.posterior import Base, Posterior
 from psmimpute.model.priors import PatternSetPrior
+from psmimpute.model.products import ProductTerms
 from psmimpute.model.rows import Rows
 from psmimpute.model.spec import ModelSpec
 
@@ -89,8 +90,15 @@ class PatternSetMixtureVAE(nn.Module):
             **net,
         )
         self.missingness = self._missingness()
-        self.covariates: CovariateNetwork | None = None
-        if spec.covariate_dim > 0:
+        self.covariates: CompleteColumns | None = None
+        if spec.products:
+            self.covariates = ProductTerms(
+                n_members,
+                complete=spec.complete_inputs,
+                pairs=spec.products,
+                n_outputs=layout.n_outputs,
+            ).requires_grad_(False)
+        elif spec.covariate_dim > 0:
             self.covariates = CovariateNetwork(
                 n_members,
                 complete=spec.complete_inputs,

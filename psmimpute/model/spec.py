@@ -34,6 +34,8 @@ class ModelSpec:
     selection_effects : tuple of (int, tuple of float)
         Given effects of values on being observed, under selection: by output of the layout, one
         value or one for each set.
+    products : tuple of (int, int)
+        Network inputs of columns without gaps whose products tell of the others.
     """
 
     layout: FeatureLayout
@@ -43,6 +45,7 @@ class ModelSpec:
     pi: tuple[float, ...]
     config: ModelConfig
     selection_effects: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    products: tuple[tuple[int, int], ...] = ()
 
     @property
     def hidden_dim(self) -> int:

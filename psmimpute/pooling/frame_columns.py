@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -40,8 +40,11 @@ def column_of(frame: pd.DataFrame, name: str, i: int, *, skipna: bool = True) ->
         raise PoolingError(
             f"needs the completed frames, such as those of imp, got a {type(frame).__name__}"
         )
-    wanted: object = name
-    if not isinstance(wanted, Hashable) or name not in frame.columns:
+    try:
+        known = name in frame.columns
+    except TypeError:  # of a list, say
+        known = False
+    if not known:
         raise PoolingError(
             f"imputation {i + 1} has no column {name!r}, but {', '.join(map(str, frame.columns))}"
         )
