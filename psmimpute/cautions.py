@@ -176,7 +176,8 @@ def _piles(
         if not cells.size or column.time is not None:
             continue
         values, counts = np.unique(observed.to_numpy(dtype=float), return_counts=True)
-        if column.kind is ColumnKind.COUNT and column.support == (values[0], values[-1]):
+        ends = (float(values[0]), float(values[-1])) if len(values) else None
+        if column.kind is ColumnKind.COUNT and column.support == ends:
             continue  # ratings, whose ends take what would lie beyond
         for end in _ENDS[column.kind] if len(counts) > _N_NEXT else ():
             piled = counts[end]

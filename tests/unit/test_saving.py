@@ -281,6 +281,9 @@ HOSTILE = [
     _put("schema", "columns", 2, "levels", [str(i) for i in range(50_000)]),
     _put("schema", "columns", 0, "extra", 1),
     _put("schema", "excluded", ["a"]),
+    _put("spec", "products", [[99, 99]]),
+    _put("spec", "products", [[0]]),
+    _put("spec", "products", "x"),
     _put("history", [["x"]]),
     _put("history", 0, "step", "x" * 99),
     _put("warnings", [1]),
@@ -354,8 +357,8 @@ def test_tensors_of_another_shape_are_refused(tiny, name, value):
 
 
 def test_a_later_format_is_told_apart_from_damage(tiny):
-    with pytest.raises(NewerFormatError, match="format 4, this version reads up to 3: update"):
-        PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), _put("format", 4)))
+    with pytest.raises(NewerFormatError, match="format 5, this version reads up to 4: update"):
+        PSMImputer.from_bytes(_forge(tiny[0].to_bytes(), _put("format", 5)))
 
 
 def test_an_earlier_format_had_no_prior_variances(tiny):
