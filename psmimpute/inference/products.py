@@ -178,9 +178,16 @@ def _tells(known: FloatArray, terms: FloatArray, outcomes: list[_Outcome]) -> Bo
         n, width = x.shape
         if n < max(_LEAST_ROWS, _ROWS_FOR_REGRESSOR * width):
             continue
-        both = np.column_stack([outcome.values[outcome.seen], terms[outcome.seen]])
-        left = both - x @ np.linalg.lstsq(x, both, rcond=None)[0]
-        scores = left[:, :1] * left[:, 1:]
+        y, found = outcome.values[outcome.seen], terms[outcome.seen]
+        weights = np.ones(n)
+        if outcome.is_binary:
+            p = _probability(_logistic(x, y, weights[None]), x)[0]
+            residual, weights = y - p, p * (1 - p)
+        else:
+            residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+        root = np.sqrt(weights)[:, None]
+        lines = np.linalg.lstsq(root * x, root * found, rcond=None)[0]
+        scores = residual[:, None] * (found - x @ lines)
         spread = np.maximum((scores**2).sum(axis=0), _RIDGE)
         told[:, k] = scores.sum(axis=0) ** 2 / spread * (n - width) / n > least
     return told
@@ -193,13 +200,18 @@ def _least_squares(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatAr
     return found
 
 
+def _probability(slopes: FloatArray, x: FloatArray) -> FloatArray:
+    found: FloatArray = 1 / (1 + np.exp(-np.clip(slopes @ x.T, -30, 30)))
+    return found
+
+
 def _logistic(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
     """Fit by Newton's method under a weak normal prior, without which separation has no end."""
     prior = _PRECISION * np.eye(x.shape[1])
     prior[0, 0] = _RIDGE
     slopes = np.zeros((len(weights), x.shape[1]))
     for _ in range(_MOST_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(slopes @ x.T, -30, 30)))
+        p = _probability(slopes, x)
         gradient = (weights * (y - p)) @ x - slopes @ prior
         information = np.einsum("mn,ni,nj->mij", weights * p * (1 - p), x, x) + prior
         step = np.linalg.solve(information, gradient[..., None])[..., 0]

@@ -51,6 +51,9 @@ _N_ERRORS, _N_ERRORS_OF_NETWORKS = 2.0, 1.0
 _LEAST_GAIN, _LEAST_GAIN_OF_OUTPUT = 0.01, 0.001
 # Nats in all rows: where these are few, that is what stopping networks early can be worth.
 _LEAST_GAIN_OF_NETWORKS = 4.0
+# Standard errors by which products may predict worse where no network is needed beside them, and
+# by which they must predict better where one is.
+_N_ERRORS_OF_PRODUCTS, _N_ERRORS_BESIDE_NETWORKS = 2.0, 1.0
 # Up to so many latents a posterior that follows the networks is tried.
 _MOST_SMOOTHED_DIM = 12
 # Up to so many outputs, z as wide as a row is tried: columns may hang together in more ways than
@@ -113,8 +116,8 @@ class CommonFit:
 
     Attributes
     ----------
-    loss : float
-        Held-out loss of what was chosen, nats per row.
+    rows : Tensor
+        Held-out loss of each row under what was chosen, nats.
     """
 
     def __init__(
@@ -146,7 +149,7 @@ class CommonFit:
         self.spec = replace(spec, config=replace(spec.config, covariate_dim=width))
         if spec.products:
             self.store = inform_store(store, self._with_products(1), seed=seed)
-        self.loss = math.inf
+        self.rows = torch.empty(0)
         self.start = Start(self.store, spec.layout, self.covariates)
 
     def choose(self, *, sets: int | None) -> Structure:
@@ -176,7 +179,7 @@ class CommonFit:
         if exact and self.many and best.spec.hidden_dim > 0:
             best = self._train_on(best)
             reason += f"; trained on to {best.loss:.3f}"
-        self.loss = best.loss
+        self.rows = best.rows
         return Structure(best.spec, reason, self._start_of(best), tuple(self._comparisons))
 
     def _start_of(self, best: _Candidate) -> PatternSetMixtureVAE:
@@ -315,8 +318,8 @@ def choose_structure(
 ) -> tuple[Structure, RowStore]:
     """Choose the structure, with products of complete columns where these predict better.
 
-    Networks that follow z as well as products may be what bends a column; each is tried without
-    the other.
+    A column may bend by z, as a predictor that interacts does with its outcome: then networks are
+    still needed beside products, and describe it better alone.
 
     Parameters
     ----------
@@ -338,11 +341,9 @@ def choose_structure(
         return structure, common.store
     rival = CommonFit(replace(spec, products=products), store, fit=fit, seed=seed, on_step=on_step)
     found = rival.choose(sets=sets)
-    terms = found.start.covariates
-    assert isinstance(terms, ProductTerms)
-    # Each coefficient was fitted to all rows, those held out too.
-    cost = int((terms.coefficients[0] != 0).sum()) / store.n_rows
-    if rival.loss + cost < common.loss:
+    gain, error = paired_gain(rival.rows, common.rows)
+    bends = found.spec.hidden_dim > 0
+    if gain > error * (_N_ERRORS_BESIDE_NETWORKS if bends else -_N_ERRORS_OF_PRODUCTS):
         return found, rival.store
     reason = f"{structure.reason}; products of complete columns did not help"
     return replace(structure, reason=reason), common.store

@@ -172,3 +172,11 @@ def test_new_rows_may_lack_what_was_complete(fitted):
     assert found.notna().all().all()
     same = np.arange(N_ROWS) % 5 != 0
     pd.testing.assert_frame_equal(found[same], imputer.impute(df).complete(1)[same], atol=1e-5)
+
+
+def test_the_bend_of_a_logistic_curve_is_no_square(rng):
+    x = rng.normal(size=4000)
+    rare = (rng.random(4000) < 1 / (1 + np.exp(4 - 1.5 * x))).astype(float)
+    df = pd.DataFrame({"x": x, "w": rng.normal(size=4000), "b": rare})
+    df.loc[rng.random(4000) < 0.3, "b"] = np.nan
+    assert choose_products(*_spec_and_store(df)) == ()
