@@ -74,7 +74,7 @@ def choose_products(spec: ModelSpec, store: RowStore) -> tuple[tuple[int, int], 
     if not pairs:
         return ()
     known = _known(spec, store)
-    told = _tells(known, _terms(known, spec, pairs), _outcomes(spec, store))
+    told = _tells(known, _terms(known, spec, pairs), _outcomes(spec, store), len(pairs))
     return tuple(pairs[i] for i in np.flatnonzero(told.any(axis=1)))
 
 
@@ -103,7 +103,7 @@ def write_products(
     known = _known(spec, store)
     found = _terms(known, spec, spec.products)
     outcomes = _outcomes(spec, store)
-    told = _tells(known, found, outcomes)
+    told = _tells(known, found, outcomes, len(_candidates(spec, store)))
     design = np.column_stack([np.ones(len(known)), known])
     lines = np.linalg.lstsq(design, found, rcond=None)[0]
     left = found - design @ lines
@@ -116,8 +116,9 @@ def write_products(
             slopes = fit(x, outcome.values[outcome.seen], weights[:, outcome.seen])
             coefficients[:, own, outcome.place] = slopes[:, design.shape[1] :]
     with torch.no_grad():
-        terms.lines.copy_(torch.from_numpy(lines).expand_as(terms.lines))
-        terms.coefficients.copy_(torch.from_numpy(coefficients).expand_as(terms.coefficients))
+        terms.lines.copy_(torch.from_numpy(lines).float().expand_as(terms.lines))
+        slope = torch.from_numpy(coefficients).float()
+        terms.coefficients.copy_(slope.expand_as(terms.coefficients))
 
 
 def _candidates(spec: ModelSpec, store: RowStore) -> tuple[tuple[int, int], ...]:
@@ -169,9 +170,11 @@ def _features(layout: FeatureLayout) -> list[tuple[Family, int, int]]:
     ]
 
 
-def _tells(known: FloatArray, terms: FloatArray, outcomes: list[_Outcome]) -> BoolArray:
+def _tells(
+    known: FloatArray, terms: FloatArray, outcomes: list[_Outcome], n_candidates: int
+) -> BoolArray:
     """Tell which products tell of which outcome, shape (products, outcomes)."""
-    least = max(_LEAST_STATISTIC, 2 * np.log(terms.shape[1]))
+    least = max(_LEAST_STATISTIC, 2 * np.log(n_candidates))
     told = np.zeros((terms.shape[1], len(outcomes)), dtype=bool)
     for k, outcome in enumerate(outcomes):
         x = np.column_stack([np.ones(len(known)), known])[outcome.seen]

@@ -180,3 +180,19 @@ def test_the_bend_of_a_logistic_curve_is_no_square(rng):
     df = pd.DataFrame({"x": x, "w": rng.normal(size=4000), "b": rare})
     df.loc[rng.random(4000) < 0.3, "b"] = np.nan
     assert choose_products(*_spec_and_store(df)) == ()
+
+
+def test_a_product_that_one_outcome_asks_for_is_not_given_to_all(rng):
+    x = rng.normal(size=(600, 4))
+    df = pd.DataFrame(x, columns=[*"abcd"])
+    df["y"] = 2 * x[:, 0] * x[:, 1] + rng.normal(size=600)
+    df["w"] = x[:, 2] + rng.normal(size=600)
+    df.loc[rng.random(600) < 0.3, "y"] = np.nan
+    df.loc[rng.random(600) < 0.3, "w"] = np.nan
+    spec, store = _spec_and_store(df)
+    spec = ModelSpec(*(getattr(spec, n) for n in spec.__slots__[:-1]), choose_products(spec, store))
+    model = PatternSetMixtureVAE(spec, 1)
+    write_products(model.covariates, spec, store)
+    of_y, of_w = model.covariates.coefficients[0].T
+    assert (of_y != 0).any()
+    assert not ((of_y != 0) & (of_w != 0)).any()
