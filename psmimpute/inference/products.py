@@ -28,7 +28,7 @@ MOST_PRODUCTS = 100
 # Rows that show a column, at least, and for each regressor.
 _LEAST_ROWS, _ROWS_FOR_REGRESSOR = 50, 5
 # The chi-squared statistic that a product must reach, as by Akaike's criterion, or twice the
-# logarithm of the number of candidates: so many reach no more by chance.
+# logarithm of the number of candidates for all columns: so many reach no more by chance.
 _LEAST_STATISTIC = 2.0
 # Precision of the prior of a truth value's coefficients.
 _PRECISION = 0.1
@@ -174,7 +174,7 @@ def _tells(
     known: FloatArray, terms: FloatArray, outcomes: list[_Outcome], n_candidates: int
 ) -> BoolArray:
     """Tell which products tell of which outcome, shape (products, outcomes)."""
-    least = max(_LEAST_STATISTIC, 2 * np.log(n_candidates))
+    least = max(_LEAST_STATISTIC, 2 * np.log(max(1, n_candidates * len(outcomes))))
     told = np.zeros((terms.shape[1], len(outcomes)), dtype=bool)
     for k, outcome in enumerate(outcomes):
         x = np.column_stack([np.ones(len(known)), known])[outcome.seen]
