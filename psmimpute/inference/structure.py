@@ -148,7 +148,7 @@ class CommonFit:
             self.store = inform_store(store, self.covariates.model, seed=seed)
         self.spec = replace(spec, config=replace(spec.config, covariate_dim=width))
         if spec.products:
-            self.store = inform_store(store, self._with_products(1), seed=seed)
+            self.store = inform_store(store, self._with_products(), seed=seed)
         self.rows = torch.empty(0)
         self.start = Start(self.store, spec.layout, self.covariates)
 
@@ -195,9 +195,9 @@ class CommonFit:
         start.covariates.load_state_dict(networks.state_dict())
         return start
 
-    def _with_products(self, n_members: int) -> PatternSetMixtureVAE:
-        """Return a model of which the coefficients of products alone are known."""
-        model = PatternSetMixtureVAE(self.spec, n_members).to(self.store.packed.device)
+    def _with_products(self) -> PatternSetMixtureVAE:
+        """Return a member of which the coefficients of products alone are known."""
+        model = PatternSetMixtureVAE(self.spec, 1).to(self.store.packed.device)
         assert isinstance(model.covariates, ProductTerms)
         write_products(model.covariates, self.spec, self.store)
         return model

@@ -55,8 +55,8 @@ class CountLikelihood(NumberLikelihood):
     def expand(self, eta: Tensor, x: Observation, variance: Tensor | None = None) -> Expansion:  # noqa: ARG002
         """Score and information of the interval's mass, the latter of an open end with more noise.
 
-        There the mass curves much on one side and not at all on the
-        other: a curvature between them makes the better Gaussian.
+        There the mass curves much on one side and not at all on the other: a curvature between
+        them makes the better Gaussian.
         """
         scale = self.scale[:, None]
         lower = (x.lower.clamp_min(-_FAR) - eta) / scale

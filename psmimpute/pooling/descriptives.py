@@ -15,7 +15,6 @@ from psmimpute.pooling.frame_columns import column_of, numbers_of
 from psmimpute.pooling.joint import JointTest, d2
 from psmimpute.pooling.rubin import FloatArray
 from psmimpute.pooling.stats import (
-    Imputations,
     PooledStat,
     join_stats,
     members_of,
@@ -86,40 +85,37 @@ def pool_mean(
     chl, age = 60-99    202.2
     Name: estimate, dtype: float64
     """
-    frames = frames if isinstance(frames, Imputations) else [*frames]
     one = isinstance(columns, str) or not isinstance(columns, Iterable)
     names: list[str] = [columns] if one else list(columns)  # type: ignore[list-item]
-    values = [numbers_of(frame, names, i, skipna=skipna) for i, frame in enumerate(frames)]
-    shares = [
-        np.ones(len(block)) if weights is None else _weights_of(frame, weights, i)
-        for i, (frame, block) in enumerate(zip(frames, values, strict=True))
+    read = [
+        (
+            numbers_of(frame, names, i, skipna=skipna),
+            _weights_of(frame, weights, i),
+            None if by is None else column_of(frame, by, i, skipna=False),
+        )
+        for i, frame in enumerate(frames)
     ]
-    of_group = {"": [np.ones(len(block), dtype=bool) for block in values]}
-    if by is not None:
-        groups = [column_of(frame, by, i, skipna=False) for i, frame in enumerate(frames)]
-        of_group = {
-            f", {by} = {level}": [np.asarray(group == level, dtype=bool) for group in groups]
-            for level in pd.concat(groups, ignore_index=True).sort_values().unique()
-        }
+    groups = [group for *_, group in read if group is not None]
+    levels = pd.concat(groups, ignore_index=True).sort_values().unique() if groups else [None]
     found = []
-    for name_of_group, rows in of_group.items():
-        labels = [f"{name}{name_of_group}" for name in names]
-        blocks = [block[own] for block, own in zip(values, rows, strict=True)]
-        counts = np.array([np.isfinite(block).sum(axis=0) for block in blocks])
+    for level in levels:
+        labels = names if by is None else [f"{name}, {by} = {level}" for name in names]
+        parts = [
+            (block, share) if group is None else _rows_of(group == level, block, share)
+            for block, share, group in read
+        ]
+        counts = np.array([np.isfinite(block).sum(axis=0) for block, _ in parts])
         if (counts < 2).any():
             i, j = np.argwhere(counts < 2)[0]
             raise PoolingError(
                 f"the column {labels[j]!r} of imputation {i + 1} has {counts[i, j]} values: a "
                 "variance needs two"
             )
-        moments = [
-            _weighted_mean(block, share[own])
-            for block, share, own in zip(blocks, shares, rows, strict=True)
-        ]
+        means, variances = zip(*(_weighted_mean(*part) for part in parts), strict=True)
         found.append(
             pool_stat(
-                [mean for mean, _ in moments],
-                [variance for _, variance in moments],
+                means,
+                variances,
                 dfcom=int(counts.min()) - 1,
                 member_of=members_of(frames),
                 alpha=alpha,
@@ -129,7 +125,17 @@ def pool_mean(
     return join_stats(found)
 
 
-def _weights_of(frame: pd.DataFrame, name: str, i: int) -> FloatArray:
+def _rows_of(
+    chosen: pd.Series, block: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    rows = np.asarray(chosen, dtype=bool)
+    return block[rows], weights[rows]
+
+
+def _weights_of(frame: pd.DataFrame, name: str | None, i: int) -> FloatArray:
+    """Return the weights of the rows of imputation `i`, ones where there is no such column."""
+    if name is None:
+        return np.ones(len(frame))
     found = numbers_of(frame, [name], i)[:, 0]
     if not (found >= 0).all():
         raise PoolingError(f"the weights {name!r} of imputation {i + 1} are negative in some rows")
@@ -197,19 +203,18 @@ def pool_proportion(
                estimate  conf_low  conf_high
     hyp = yes     0.222     0.055      0.584
     """
-    frames = frames if isinstance(frames, Imputations) else [*frames]
-    hits = [
-        _hits(column_of(frame, column, i, skipna=skipna), value) for i, frame in enumerate(frames)
+    read = [
+        (_hits(column_of(frame, column, i, skipna=skipna), value), _weights_of(frame, weights, i))
+        for i, frame in enumerate(frames)
     ]
-    n = np.array([np.isfinite(hit).sum() for hit in hits])
+    n = np.array([np.isfinite(hit).sum() for hit, _ in read])
     if not n.min():
         raise PoolingError(f"an imputation has no value of {column!r}: there is no share")
     if weights is None:
-        p = np.array([np.nanmean(hit) for hit in hits])
+        p = np.array([np.nanmean(hit) for hit, _ in read])
         variances = p * (1 - p) / n
     else:
-        shares = [_weights_of(frame, weights, i) for i, frame in enumerate(frames)]
-        moments = [_weighted_mean(h[:, None], w) for h, w in zip(hits, shares, strict=True)]
+        moments = [_weighted_mean(hit[:, None], share) for hit, share in read]
         p, variances = (np.concatenate(part) for part in zip(*moments, strict=True))
     if not p.any():
         raise PoolingError(

@@ -346,7 +346,7 @@ def _leave_out(column: ColumnSchema, levels: tuple[Any, ...]) -> LeftOut:
         remedy = f"it says dates: pd.to_datetime(df[{column.name!r}]) makes them times; {remedy}"
     elif _are_numbers(levels):
         remedy = f"it says numbers: pd.to_numeric(df[{column.name!r}]) makes them such; {remedy}"
-    elif _are_dressed_numbers(levels):
+    elif all(map(_is_dressed_number, levels)):
         remedy = f"it says numbers: {_UNDRESS} makes them such; {remedy}"
     if column.n_missing:
         raise SchemaError(
@@ -372,9 +372,9 @@ def _are_numbers(levels: tuple[Any, ...]) -> bool:
     return bool(numbers.notna().all())
 
 
-def _are_dressed_numbers(levels: tuple[Any, ...]) -> bool:
-    """Whether labels are numbers with separators, currencies or percent signs."""
-    return all(isinstance(value, str) and _DRESSED.fullmatch(value.strip()) for value in levels)
+def _is_dressed_number(value: object) -> bool:
+    """Whether a label is a number with separators, a currency or a percent sign."""
+    return isinstance(value, str) and _DRESSED.fullmatch(value.strip()) is not None
 
 
 def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> bool:
@@ -390,7 +390,7 @@ def _warn_of_numbers(column: ColumnSchema, levels: tuple[Any, ...]) -> bool:
     others = [value for value, x in zip(levels, numbers, strict=True) if not math.isfinite(x)]
     how = f"pd.to_numeric(df[{column.name!r}], errors='coerce')"
     if len(others) > MOST_OTHERS * len(levels):
-        others = [value for value in others if not _DRESSED.fullmatch(value.strip())]
+        others = [value for value in others if not _is_dressed_number(value)]
         how = _UNDRESS
     if len(others) > MOST_OTHERS * len(levels):
         return False

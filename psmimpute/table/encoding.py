@@ -159,9 +159,7 @@ def _encode_column(column: ColumnSchema, series: pd.Series, observed: BoolArray)
     transform = _transform_of(column)
     if column.kind is ColumnKind.SEMICONTINUOUS:
         return _encode_semicontinuous(x, observed, transform)
-    if column.kind is ColumnKind.COUNT:
-        return _encode_rounded(x, observed, transform, _support_of(column))
-    if column.is_rounded:
+    if column.kind is ColumnKind.COUNT or column.is_rounded:
         return _encode_rounded(x, observed, transform, _support_of(column))
     values = np.zeros(len(x))
     values[observed] = transform.forward(x[observed])

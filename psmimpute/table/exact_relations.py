@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from psmimpute.exceptions import ExactRelationWarning
+from psmimpute.table.expressions import as_name
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.reading import column_at, column_names, read_numbers
 from psmimpute.table.schema import ColumnSchema, TableSchema
@@ -152,7 +153,7 @@ def _is_number(column: ColumnSchema) -> bool:
 
 
 def _term(name: Hashable, weight: float) -> str:
-    label = str(name) if str(name).isidentifier() else f"`{name}`"
+    label = as_name(name)
     sign = "-" if weight < 0 else ""
     near_one = abs(abs(weight) - 1) < _LEAST_WEIGHT
     return f"{sign}{label}" if near_one else f"{weight:.6g} * {label}"

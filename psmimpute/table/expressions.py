@@ -247,6 +247,12 @@ class Expression:
         return reduce(operator.and_, [_COMPARISONS[type(op)](*pair) for op, pair in pairs])
 
 
+def as_name(column: object) -> str:
+    """Write a column's name as formulas name it: between backticks where it is no plain name."""
+    text = str(column)
+    return text if text.isidentifier() else f"`{text}`"
+
+
 def names_in(text: str) -> set[str]:
     """Return what may be names in a text that other libraries read, or that holds formulas."""
     return {*_NAME.findall(text)}

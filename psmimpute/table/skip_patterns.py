@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from psmimpute.exceptions import SkipPatternWarning
 from psmimpute.table.encoded import EncodedTable
+from psmimpute.table.expressions import as_name
 from psmimpute.table.kinds import ColumnKind
 from psmimpute.table.schema import ColumnSchema, TableSchema
 from psmimpute.telling import warn
@@ -68,7 +69,7 @@ def warn_of_skip_patterns(table: EncodedTable, schema: TableSchema) -> None:
         more = len(found.columns) - _MOST_NAMED
         names += f" and {more} more" if more > 0 else ""
         first, condition = found.columns[0].name, found.condition.name
-        applies = f"applicable_if={{{first!r}: {_quoted(condition) + f' != {found.level!r}'!r}}}"
+        applies = f"applicable_if={{{first!r}: {as_name(condition) + f' != {found.level!r}'!r}}}"
         where = f"in any of the {found.n_rows} rows where {condition!r} is {found.level!r}"
         if found.zero:
             warn(
@@ -142,8 +143,3 @@ def _levels(
             rows = known & (codes == code)
             if rows.sum() >= _FEWEST_ROWS:
                 yield k, column, level, rows
-
-
-def _quoted(name: object) -> str:
-    text = str(name)
-    return text if text.isidentifier() else f"`{text}`"
